@@ -1,0 +1,38 @@
+//! The nouns of Calotype, parsed and valid: inside the program nobody checks a string twice.
+//!
+//! Nothing here does I/O or reads a clock; the current time is always an argument.
+
+mod access;
+mod account;
+mod blob_key;
+mod creator;
+mod filename;
+mod image;
+mod image_id;
+mod limits;
+mod media_type;
+mod metadata;
+mod metadata_filter;
+mod random;
+pub mod signed_url;
+mod signing_key;
+mod timestamp;
+pub mod transform;
+mod variant;
+
+pub use access::{Access, ApiToken, BatchClaims, Permission, TokenHash, TokenId, TokenState};
+pub use account::{Account, AccountConfig, AccountHash, AccountId, InvalidAccount};
+pub use blob_key::BlobKey;
+pub use creator::{Creator, CreatorFilter};
+pub use filename::Filename;
+pub use image::{Image, Source};
+pub use image_id::{ImageId, InvalidImageId};
+pub use limits::Limits;
+pub use media_type::MediaType;
+pub use metadata::{FlatMetadata, InvalidMetadata, Metadata};
+pub use metadata_filter::{Comparison, Condition, InvalidFilter, MetadataFilter, Operand};
+pub use random::{random_bytes, random_hex, random_secret};
+pub use signing_key::{KeyName, SigningKey};
+pub use timestamp::Timestamp;
+pub use transform::{Fit, Transform};
+pub use variant::{InvalidVariant, Variant, VariantName, VariantOptions};

@@ -1,0 +1,43 @@
+/// Why something could not be kept or found.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The name is in use: an image id, a variant, an account.
+    #[error("the name is taken")]
+    Taken,
+    /// There is no such record.
+    #[error("there is no such record")]
+    NotFound,
+    /// The draft was filled before.
+    #[error("the draft has been used")]
+    DraftUsed,
+    /// The draft's time is over.
+    #[error("the draft has expired")]
+    DraftExpired,
+    /// The account holds as many of these as it may.
+    #[error("the account is full")]
+    Full,
+    /// The record changed between reading and writing it.
+    #[error("the record has changed meanwhile")]
+    Changed,
+    /// The reserved blob was swept away before its record was written; the upload must fail.
+    #[error("the blob's reservation has lapsed")]
+    ReservationLapsed,
+    /// No space left on the device.
+    #[error("no space left")]
+    NoSpace(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The data folder is in use, or not usable.
+    #[error("the data folder cannot be used: {0}")]
+    Folder(String),
+    /// The schema is of a newer program, or broken.
+    #[error("the database cannot be used: {0}")]
+    Schema(String),
+    /// A sealed value does not open with this server's secret key.
+    #[error("a stored secret does not open with this server's secret key")]
+    Sealed,
+    /// The database failed.
+    #[error("the database failed")]
+    Database(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The blob store failed.
+    #[error("the blob store failed")]
+    Blobs(#[source] Box<dyn std::error::Error + Send + Sync>),
+}

@@ -1,0 +1,16 @@
+//! What Calotype keeps, without rules: the catalog of records, the blobs, and the renditions on
+//! disk. The rules live in `service`.
+
+pub mod blobs;
+pub mod catalog;
+mod data_folder;
+mod error;
+pub mod renditions;
+mod vault;
+
+pub use blobs::Blobs;
+pub use catalog::{Catalog, Sqlite};
+pub use data_folder::DataFolder;
+pub use error::Error;
+pub use renditions::{RenditionKey, Renditions, StoredRendition};
+pub use vault::Vault;
