@@ -1,0 +1,489 @@
+//! Every setting of the server, with its type, its unit, its default and its meaning.
+//!
+//! The table below is the only place which lists them: the `Config` struct, the command line flags,
+//! the environment variables, the keys of the file, `calotype config print` and
+//! `docs/reference/config.md` are made from it. The order of precedence is in `sources.rs`.
+
+mod base_url;
+mod error;
+mod kind;
+mod reference;
+mod secret;
+mod setting;
+mod sources;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use model::{AccountHash, AccountId, Limits};
+
+pub use base_url::BaseUrl;
+pub use error::Error;
+pub use kind::Kind;
+pub(crate) use kind::parse_time;
+pub use reference::reference;
+pub use secret::{Secret, SecretKey};
+pub use setting::{PREFIX, Setting};
+pub use sources::{Given, Origin, Settings, Sources};
+
+/// Makes `Config` and `SETTINGS` of one table.
+macro_rules! settings {
+    (
+        $($group:literal {$(
+            $(#[doc = $help:literal])+
+            $name:ident: $type:ty, $kind:expr, $default:literal;
+        )+})+
+        limits $limits_group:literal {$(
+            $(#[doc = $limit_help:literal])+
+            $limit:ident, $limit_kind:expr, $limit_default:literal;
+        )+}
+    ) => {
+        /// What the server was told, valid by type.
+        #[derive(Clone, Debug)]
+        pub struct Config {
+            $($($(#[doc = $help])+ pub $name: $type,)+)+
+            /// The limits of single requests.
+            pub limits: Limits,
+        }
+
+        /// The table of settings.
+        pub const SETTINGS: &[Setting] = &[
+            $($(Setting {
+                name: stringify!($name),
+                group: $group,
+                kind: $kind,
+                default: $default,
+                help: concat!($($help),+),
+            },)+)+
+            $(Setting {
+                name: stringify!($limit),
+                group: $limits_group,
+                kind: $limit_kind,
+                default: $limit_default,
+                help: concat!($($limit_help),+),
+            },)+
+        ];
+
+        impl Config {
+            /// Reads the texts of the settings.
+            pub fn read(settings: &Settings) -> Result<Self, Error> {
+                let mut table = SETTINGS.iter();
+                // The fields come in the order of the table.
+                let mut next = || table.next().expect("the table has a row for every field");
+                Ok(Self {
+                    $($($name: settings.value(next())?,)+)+
+                    limits: Limits { $($limit: settings.value(next())?,)+ },
+                })
+            }
+        }
+    };
+}
+
+settings! {
+    "Addresses" {
+        /// Where the one listener serves API, delivery, uploads and batch.
+        listen: SocketAddr, Kind::Address, "127.0.0.1:8787";
+        /// What the addresses in `variants` start with; the one by which clients reach this server.
+        public_url: BaseUrl, Kind::Url, "http://<listen>";
+        /// What the one-time addresses of direct uploads start with.
+        upload_url: BaseUrl, Kind::Url, "<public_url>/upload";
+        /// Where the batch API is.
+        batch_url: BaseUrl, Kind::Url, "<public_url>/batch";
+        /// Connections which are served at the same time; further ones wait.
+        connections_max: usize, Kind::Count(1, 1_000_000), "4096";
+    }
+    "Storage" {
+        /// The folder of everything which no other setting puts elsewhere.
+        data_dir: PathBuf, Kind::Path, "./data";
+        /// Where records are kept.
+        database: Database, Kind::Database, "sqlite:<data_dir>/calotype.db";
+        /// Where uploaded bytes are kept.
+        blobs: BlobStore, Kind::Blobs, "file:<data_dir>/blobs";
+        /// The folder of renditions; losing it costs time, never data.
+        cache_dir: PathBuf, Kind::Path, "<data_dir>/cache";
+        /// Bytes of renditions on disk; the longest unused ones go first.
+        cache_disk_bytes: u64, Kind::Bytes(0, 1 << 50), "10GB";
+        /// Time between two searches for expired drafts and abandoned bytes.
+        sweep_interval: Duration, time(10, DAY), "1m";
+        /// How old an unfinished upload must be to be swept.
+        blob_grace: Duration, time(1_000, 30 * DAY), "24h";
+        /// How long the bytes of a deleted image stay.
+        release_grace: Duration, time(0, 365 * DAY), "0s";
+    }
+    "Accounts and secrets" {
+        /// The id of the account which the first start creates; minted without it.
+        account_id: Option<AccountId>, Kind::AccountId, "";
+        /// The hash of the account which the first start creates; minted without it.
+        account_hash: Option<AccountHash>, Kind::AccountHash, "";
+        /// The API token which the first start creates; minted without it.
+        api_token: Option<Secret>, Kind::Token, "";
+        /// The key which seals secrets in the database; minted into `<data_dir>/secret.key` without
+        /// it.
+        secret_key: Option<SecretKey>, Kind::Key, "";
+    }
+    "Uploads" {
+        /// Lets uploads by URL reach loopback and private addresses.
+        allow_private_sources: bool, Kind::Switch, "false";
+        /// Time in which an upload by URL must have fetched its image.
+        source_timeout: Duration, time(1, HOUR), "30s";
+        /// Redirects which an upload by URL follows.
+        source_redirects_max: usize, Kind::Count(0, 20), "5";
+        /// The longest gap between two pieces of an upload.
+        upload_idle_timeout: Duration, time(1, HOUR), "30s";
+        /// Whether AVIF files can be uploaded.
+        accept_avif_input: bool, Kind::Switch, "true";
+        /// Whether HEIC files can be uploaded.
+        accept_heic_input: bool, Kind::Switch, "true";
+        /// How long the address of a direct upload works, if the request does not say.
+        direct_upload_expiry: Duration, time(120_000, 6 * HOUR), "30m";
+    }
+    "Rendering" {
+        /// Threads which decode, resize and encode.
+        render_threads: usize, Kind::Count(1, 1_024), "<cores>";
+        /// Renderings which wait for a thread; further ones are refused.
+        render_queue: usize, Kind::Count(1, 1_000_000), "256";
+    }
+    "API" {
+        /// Whether `true`, `false` and numbers in flattened metadata lose their quotes.
+        metadata_coercion: bool, Kind::Switch, "true";
+        /// Whether the list of version 1 also sends `items`, which the pagers of SDKs read.
+        list_v1_items: bool, Kind::Switch, "true";
+        /// How long a batch token works.
+        batch_token_ttl: Duration, time(1_000, 30 * DAY), "1h";
+        /// Requests a second which one batch token may make.
+        batch_requests_per_second: u32, Kind::Count(1, 1_000_000), "200";
+    }
+    "Operation" {
+        /// Which log events are written.
+        log: String, Kind::LogFilter, "info";
+        /// How log events are written; `auto` is `pretty` on a terminal and `json` elsewhere.
+        log_format: LogFormat, Kind::LogFormat, "auto";
+        /// Time in which a client must have sent the headers of a request.
+        header_timeout: Duration, time(1, HOUR), "10s";
+        /// How long SIGTERM waits for requests under way.
+        drain_timeout: Duration, time(0, HOUR), "30s";
+    }
+    limits "Limits" {
+        /// Bytes of one uploaded image.
+        upload_bytes_max, Kind::Bytes(1, 1 << 40), "10MiB";
+        /// Pixels of either side of an uploaded image, WebP and AVIF excepted.
+        side_max, Kind::Count(1, 1_000_000), "12000";
+        /// Pixels of either side of an uploaded AVIF.
+        avif_side_max, Kind::Count(1, 65_536), "1200";
+        /// Pixels of a still image, and of all frames of an animation together.
+        pixels_max, Kind::Count(1, 1_000_000_000_000), "100000000";
+        /// Pixels of all frames of an animation which is transformed; larger ones are delivered as
+        /// they are.
+        animation_transform_pixels_max, Kind::Count(1, 1_000_000_000_000), "50000000";
+        /// Pixels of either side of a rendition.
+        output_side_max, Kind::Count(1, 65_535), "12000";
+        /// Time one rendering may take.
+        render_deadline, time(1, HOUR), "25s";
+        /// Bytes of an image's metadata as compact JSON.
+        metadata_bytes_max, Kind::Bytes(2, 1 << 24), "1024";
+        /// Characters of a creator.
+        creator_chars_max, Kind::Count(1, 65_536), "1024";
+        /// Characters of a custom image id.
+        image_id_chars_max, Kind::Count(1, 65_536), "1024";
+        /// Characters of a filename.
+        filename_chars_max, Kind::Count(1, 65_536), "255";
+        /// Named variants of an account.
+        variants_max, Kind::Count(1, 1_000_000), "100";
+        /// Signing keys of an account.
+        signing_keys_max, Kind::Count(1, 1_000), "2";
+        /// Images on one page of a list.
+        list_page_max, Kind::Count(1, 1_000_000), "10000";
+        /// Images which a list by page number may skip.
+        list_offset_max, Kind::Count(0, u64::MAX), "100000000";
+        /// Parts of one multipart form.
+        form_parts_max, Kind::Count(1, 1_000_000), "1000";
+        /// Bytes of one text part of a form.
+        form_field_bytes_max, Kind::Bytes(1, 1 << 30), "64KiB";
+        /// Bytes of a JSON request body.
+        json_bytes_max, Kind::Bytes(1, 1 << 30), "1MiB";
+        /// Images of one account; without it there is no limit.
+        images_max, Kind::Count(0, u64::MAX), "";
+    }
+}
+
+const HOUR: u64 = 3_600_000;
+const DAY: u64 = 24 * HOUR;
+
+/// A time between two numbers of milliseconds.
+const fn time(least: u64, most: u64) -> Kind {
+    Kind::Time(Duration::from_millis(least), Duration::from_millis(most))
+}
+
+/// Where records are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Database {
+    /// `sqlite:PATH`: a file.
+    Sqlite(PathBuf),
+}
+
+/// Where uploaded bytes are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BlobStore {
+    /// `file:PATH`: a folder.
+    Folder(PathBuf),
+}
+
+/// How log events are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// `Pretty` on a terminal, `Json` elsewhere.
+    Auto,
+    /// Lines for people.
+    Pretty,
+    /// A JSON object a line.
+    Json,
+}
+
+impl LogFormat {
+    fn parse(word: &str) -> Option<Self> {
+        match word {
+            "auto" => Some(Self::Auto),
+            "pretty" => Some(Self::Pretty),
+            "json" => Some(Self::Json),
+            _ => None,
+        }
+    }
+}
+
+impl Config {
+    /// Resolves and reads the settings.
+    pub fn load(sources: Sources<'_>) -> Result<Self, Error> {
+        Self::read(&Settings::resolve(sources)?)
+    }
+
+    /// Where `listen` asked for any free port (`:0`), puts the one which it got, also into the
+    /// addresses which default to it.
+    pub fn bind(&mut self, bound: SocketAddr) {
+        let asked = format!("http://{}", reachable(self.listen));
+        let got = format!("http://{}", reachable(bound));
+        for url in [
+            &mut self.public_url,
+            &mut self.upload_url,
+            &mut self.batch_url,
+        ] {
+            let rest = url.as_str().strip_prefix(&asked);
+            let rest = rest.filter(|rest| rest.is_empty() || rest.starts_with('/'));
+            let moved = rest.and_then(|rest| BaseUrl::parse(&format!("{got}{rest}")));
+            if let Some(moved) = moved {
+                *url = moved;
+            }
+        }
+        self.listen = bound;
+    }
+}
+
+/// Where a listener on this address can be reached from the same machine: "all addresses" is none.
+fn reachable(listen: SocketAddr) -> String {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    SocketAddr::new(ip, listen.port()).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::io;
+    use std::path::Path;
+
+    use super::*;
+
+    /// Settings of texts alone: flags, variables, and files by path.
+    fn resolve(
+        flags: &[(&str, &str)],
+        variables: &[(&str, &str)],
+        files: &[(&str, &str)],
+    ) -> Result<Settings, Error> {
+        let owned = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
+            let pairs = pairs.iter();
+            pairs
+                .map(|(name, text)| ((*name).to_owned(), (*text).to_owned()))
+                .collect()
+        };
+        let files = owned(files);
+        let read = |path: &Path| {
+            let text = files.get(&path.display().to_string()).cloned();
+            text.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
+        };
+        Settings::resolve(Sources {
+            file: None,
+            flags: owned(flags),
+            variables: owned(variables),
+            read: &read,
+            cores: 3,
+        })
+    }
+
+    fn load(
+        flags: &[(&str, &str)],
+        variables: &[(&str, &str)],
+        file: &str,
+    ) -> Result<Config, Error> {
+        resolve(flags, variables, &[("calotype.toml", file)])
+            .and_then(|settings| Config::read(&settings))
+    }
+
+    fn refusal(flags: &[(&str, &str)], variables: &[(&str, &str)], file: &str) -> String {
+        load(flags, variables, file).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_limits_and_the_table() {
+        let config = load(&[], &[], "").unwrap();
+        assert_eq!(config.limits, Limits::default());
+        assert_eq!(config.listen.to_string(), "127.0.0.1:8787");
+        assert_eq!(config.public_url.as_str(), "http://127.0.0.1:8787");
+        assert_eq!(config.upload_url.as_str(), "http://127.0.0.1:8787/upload");
+        let database = Database::Sqlite("./data/calotype.db".into());
+        assert_eq!(config.database, database);
+        assert_eq!(config.blobs, BlobStore::Folder("./data/blobs".into()));
+        assert_eq!(config.render_threads, 3);
+        assert_eq!(config.cache_disk_bytes, 10_000_000_000);
+        assert_eq!(config.api_token, None);
+    }
+
+    #[test]
+    fn a_flag_beats_a_variable_beats_the_file_beats_the_default() {
+        let file = "render_queue = 4\nlog = \"warn\"\nside_max = 7";
+        let variables = [("CALOTYPE_RENDER_QUEUE", "3"), ("CALOTYPE_LOG", "error")];
+        let config = load(&[("render_queue", "2")], &variables, file).unwrap();
+        assert_eq!(
+            (
+                config.render_queue,
+                config.log.as_str(),
+                config.limits.side_max
+            ),
+            (2, "error", 7)
+        );
+    }
+
+    #[test]
+    fn dependent_defaults_follow_what_is_given() {
+        let flags = [("data_dir", "/srv/c/"), ("listen", "0.0.0.0:80")];
+        let config = load(&flags, &[], "").unwrap();
+        assert_eq!(config.cache_dir, PathBuf::from("/srv/c/cache"));
+        assert_eq!(config.public_url.as_str(), "http://127.0.0.1:80");
+        let config = load(&[("public_url", "https://i.example/")], &[], "").unwrap();
+        assert_eq!(config.batch_url.as_str(), "https://i.example/batch");
+    }
+
+    #[test]
+    fn a_bound_port_reaches_the_addresses_which_default_to_it() {
+        let flags = [
+            ("listen", "127.0.0.1:0"),
+            ("batch_url", "https://b.example"),
+        ];
+        let mut config = load(&flags, &[], "").unwrap();
+        config.bind("127.0.0.1:4321".parse().unwrap());
+        assert_eq!(config.upload_url.as_str(), "http://127.0.0.1:4321/upload");
+        assert_eq!(config.batch_url.as_str(), "https://b.example");
+    }
+
+    #[test]
+    fn unknown_names_are_refused_with_the_nearest_known_one() {
+        let text = refusal(&[], &[], "data_dri = \"x\"");
+        assert_eq!(
+            text,
+            "calotype.toml: there is no setting \"data_dri\"; did you mean \"data_dir\"?"
+        );
+        let text = refusal(&[], &[("CALOTYPE_LISTN", "x")], "");
+        assert_eq!(
+            text,
+            "there is no setting for the environment variable CALOTYPE_LISTN; did you mean CALOTYPE_LISTEN?"
+        );
+        let text = refusal(&[], &[], "listen_file = \"x\"");
+        assert!(text.contains("listen_file"), "{text}");
+    }
+
+    #[test]
+    fn variables_of_others_and_empty_ones_are_ignored() {
+        let variables = [
+            ("PATH", "/bin"),
+            ("CALOTYPE_SERVICE_HOST", "10.0.0.1"),
+            ("CALOTYPE_PORT_80_TCP_ADDR", "10.0.0.1"),
+            ("CALOTYPE_ACCOUNT_ID", ""),
+            ("CALOTYPE_TOKEN", "for the client"),
+        ];
+        assert_eq!(load(&[], &variables, "").unwrap().account_id, None);
+    }
+
+    #[test]
+    fn wrong_values_are_refused_with_what_they_must_be() {
+        for (name, text, part) in [
+            ("listen", "8787", "must be an address with a port"),
+            ("render_threads", "0", "from 1 to 1024, not \"0\""),
+            ("cache_disk_bytes", "10 apples", "like `10MB`"),
+            ("source_timeout", "30", "like `500ms`"),
+            ("source_timeout", "2h", "from 1ms to 1h"),
+            ("database", "postgres://x", "not in this release"),
+            ("blobs", "s3://x", "not in this release"),
+            ("account_id", "A", "32 lower-case hexadecimal"),
+            ("log_format", "xml", "`auto`, `pretty` or `json`"),
+            ("metadata_coercion", "yes", "`true` or `false`"),
+            ("public_url", "images.example", "`http://` or `https://`"),
+        ] {
+            let message = refusal(&[(name, text)], &[], "");
+            assert!(
+                message.starts_with(name) && message.contains(part),
+                "{message}"
+            );
+            assert!(message.contains("(from --"), "{message}");
+        }
+        let message = refusal(&[], &[], "listen = [1]");
+        assert!(message.contains("must be a text"), "{message}");
+    }
+
+    #[test]
+    fn secrets_come_from_files_too_and_never_show() {
+        let variables = [("CALOTYPE_API_TOKEN_FILE", "/run/token")];
+        let settings = resolve(&[], &variables, &[("/run/token", "s3cret\n")]).unwrap();
+        let config = Config::read(&settings).unwrap();
+        let token = config.api_token.as_ref().map(Secret::expose);
+        assert_eq!(token, Some("s3cret"));
+        assert!(!format!("{config:?}").contains("s3cret"));
+        let given = settings
+            .iter()
+            .find(|given| given.setting.name == "api_token");
+        assert_eq!(given.and_then(Given::shown), None);
+
+        let both = [("CALOTYPE_API_TOKEN", "s3cret"), variables[0]];
+        let text = resolve(&[], &both, &[]).err().unwrap().to_string();
+        assert!(
+            text.contains("not both") && !text.contains("s3cret"),
+            "{text}"
+        );
+        let missing = resolve(&[], &variables, &[]).err().unwrap().to_string();
+        assert_eq!(missing, "/run/token cannot be read");
+        for bad in [("secret_key", "s3cret"), ("api_token", "s3cret s3cret")] {
+            let text = refusal(&[bad], &[], "");
+            assert!(text.contains("must be") && !text.contains("s3cret"));
+        }
+    }
+
+    #[test]
+    fn a_broken_file_is_refused_by_line_without_showing_it() {
+        let text = refusal(
+            &[],
+            &[],
+            "log = \"info\"\napi_token = \"s3cret\nside_max = 7",
+        );
+        assert!(text.starts_with("calotype.toml, line 2: "), "{text}");
+        assert!(!text.contains("s3cret"), "{text}");
+    }
+
+    #[test]
+    fn names_are_unique() {
+        let mut names: Vec<_> = SETTINGS.iter().map(|setting| setting.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), SETTINGS.len());
+    }
+}

@@ -1,0 +1,69 @@
+use std::fmt;
+
+use reqwest::Url;
+
+/// The start of web addresses: scheme, host, perhaps a port and a path; no slash at the end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BaseUrl(String);
+
+impl BaseUrl {
+    /// Reads an `http://` or `https://` address without user, query or fragment.
+    pub fn parse(text: &str) -> Option<Self> {
+        let url = Url::parse(text).ok()?;
+        let plain = matches!(url.scheme(), "http" | "https")
+            && url.has_host()
+            && url.username().is_empty()
+            && url.password().is_none()
+            && url.query().is_none()
+            && url.fragment().is_none();
+        plain.then(|| Self(text.trim_end_matches('/').to_owned()))
+    }
+
+    /// The address as text, without a slash at the end.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The host name alone, without port.
+    pub fn host(&self) -> String {
+        let url = Url::parse(&self.0).ok();
+        let host = url.as_ref().and_then(Url::host_str);
+        host.unwrap_or_default().to_owned()
+    }
+}
+
+impl fmt::Display for BaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl From<BaseUrl> for String {
+    fn from(url: BaseUrl) -> Self {
+        url.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_lose_their_last_slash() {
+        for (text, expected) in [
+            ("https://a.example/", Some("https://a.example")),
+            ("http://a.example:8080/x", Some("http://a.example:8080/x")),
+            ("http://[::1]:80", Some("http://[::1]:80")),
+            ("ftp://a.example", None),
+            ("a.example", None),
+            ("https://u:p@a.example", None),
+            ("https://a.example/?x=1", None),
+            ("https://a.example/#x", None),
+        ] {
+            let url = BaseUrl::parse(text);
+            assert_eq!(url.as_ref().map(BaseUrl::as_str), expected, "{text}");
+        }
+        let url = BaseUrl::parse("http://a.example:8080/x").unwrap();
+        assert_eq!(url.host(), "a.example");
+    }
+}

@@ -1,0 +1,356 @@
+//! What a setting's text may be, and how each Rust type reads it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use model::{AccountHash, AccountId};
+use tracing_subscriber::EnvFilter;
+
+use super::{BaseUrl, BlobStore, Database, LogFormat, Secret, SecretKey};
+
+/// What a setting's text may be. The two numbers are the least and the greatest value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A socket address.
+    Address,
+    /// A file or folder.
+    Path,
+    /// The start of web addresses.
+    Url,
+    /// Where records are kept.
+    Database,
+    /// Where uploaded bytes are kept.
+    Blobs,
+    /// An account's id.
+    AccountId,
+    /// An account's hash.
+    AccountHash,
+    /// An API token.
+    Token,
+    /// 256 bits.
+    Key,
+    /// Which log events are written.
+    LogFilter,
+    /// How log events are written.
+    LogFormat,
+    /// On or off.
+    Switch,
+    /// How many of something.
+    Count(u64, u64),
+    /// How many bytes.
+    Bytes(u64, u64),
+    /// How long.
+    Time(Duration, Duration),
+}
+
+impl Kind {
+    /// Whether values of this kind must never be shown.
+    pub const fn is_secret(self) -> bool {
+        matches!(self, Self::Token | Self::Key)
+    }
+
+    /// Whether TOML writes values of this kind without quotes.
+    pub const fn is_bare(self) -> bool {
+        matches!(self, Self::Switch | Self::Count(..))
+    }
+
+    /// The placeholder for a value in the help.
+    pub const fn placeholder(self) -> &'static str {
+        match self {
+            Self::Address => "ADDRESS",
+            Self::Path => "PATH",
+            Self::Url => "URL",
+            Self::Database => "sqlite:PATH",
+            Self::Blobs => "file:PATH",
+            Self::AccountId => "ID",
+            Self::AccountHash => "HASH",
+            Self::Token => "TOKEN",
+            Self::Key => "HEX",
+            Self::LogFilter => "FILTER",
+            Self::LogFormat => "FORMAT",
+            Self::Switch => "BOOL",
+            Self::Count(..) => "NUMBER",
+            Self::Bytes(..) => "BYTES",
+            Self::Time(..) => "TIME",
+        }
+    }
+
+    /// What a text must be to be read, to follow the words "must be".
+    pub fn describe(self) -> String {
+        match self {
+            Self::Address => "an address with a port, like `127.0.0.1:8787` or `[::]:80`".into(),
+            Self::Path => "a path".into(),
+            Self::Url => {
+                "an `http://` or `https://` address without user, query or fragment".into()
+            }
+            Self::Database => "`sqlite:` and a path".into(),
+            Self::Blobs => "`file:` and a path".into(),
+            Self::AccountId => "32 lower-case hexadecimal characters".into(),
+            Self::AccountHash => "22 base64url characters".into(),
+            Self::Token => "printable ASCII without spaces".into(),
+            Self::Key => "64 hexadecimal characters".into(),
+            Self::LogFilter => "a log filter, like `info` or `warn,calotype=debug`".into(),
+            Self::LogFormat => "`auto`, `pretty` or `json`".into(),
+            Self::Switch => "`true` or `false`".into(),
+            Self::Count(least, u64::MAX) => format!("a whole number, at least {least}"),
+            Self::Count(least, most) => format!("a whole number from {least} to {most}"),
+            Self::Bytes(least, most) => format!(
+                "a size like `10MB`, `10MiB` or `10485760`, from {} to {}",
+                print_bytes(least),
+                print_bytes(most)
+            ),
+            Self::Time(least, most) => format!(
+                "a time like `500ms`, `25s`, `30m`, `1h` or `2d`, from {} to {}",
+                print_time(least),
+                print_time(most)
+            ),
+        }
+    }
+
+    /// Reads a number in the range of this kind.
+    fn number(self, text: &str) -> Option<u64> {
+        let (number, least, most) = match self {
+            Self::Count(least, most) => (parse_count(text)?, least, most),
+            Self::Bytes(least, most) => (parse_bytes(text)?, least, most),
+            _ => return None,
+        };
+        (least..=most).contains(&number).then_some(number)
+    }
+}
+
+/// A type which a setting can have. The error follows the setting's name in a sentence.
+pub(super) trait Value: Sized {
+    fn read(text: &str, kind: Kind) -> Result<Self, String>;
+}
+
+fn must(kind: Kind) -> String {
+    format!("must be {}", kind.describe())
+}
+
+/// An empty text is no value.
+impl<T: Value> Value for Option<T> {
+    fn read(text: &str, kind: Kind) -> Result<Self, String> {
+        if text.is_empty() {
+            return Ok(None);
+        }
+        T::read(text, kind).map(Some)
+    }
+}
+
+/// Types which a function from text to `Option` reads.
+macro_rules! read_with {
+    ($($type:ty: $read:expr;)+) => {$(
+        impl Value for $type {
+            fn read(text: &str, kind: Kind) -> Result<Self, String> {
+                let read: fn(&str, Kind) -> Option<Self> = $read;
+                read(text, kind).ok_or_else(|| must(kind))
+            }
+        }
+    )+};
+}
+
+read_with! {
+    SocketAddr: |text, _| text.parse().ok();
+    PathBuf: |text, _| (!text.is_empty()).then(|| text.into());
+    BaseUrl: |text, _| BaseUrl::parse(text);
+    AccountId: |text, _| AccountId::try_from(text).ok();
+    AccountHash: |text, _| AccountHash::try_from(text).ok();
+    Secret: |text, _| {
+        let graphic = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+        graphic.then(|| Secret::new(text))
+    };
+    SecretKey: |text, _| SecretKey::parse(text);
+    String: |text, kind| {
+        let valid = kind != Kind::LogFilter || EnvFilter::try_new(text).is_ok();
+        valid.then(|| text.to_owned())
+    };
+    LogFormat: |text, _| LogFormat::parse(text);
+    bool: |text, _| text.parse().ok();
+    u64: |text, kind| kind.number(text);
+    u32: |text, kind| kind.number(text)?.try_into().ok();
+    usize: |text, kind| kind.number(text)?.try_into().ok();
+    Duration: |text, kind| {
+        let Kind::Time(least, most) = kind else { return None };
+        parse_time(text).filter(|time| (least..=most).contains(time))
+    };
+}
+
+impl Value for Database {
+    fn read(text: &str, kind: Kind) -> Result<Self, String> {
+        if text.starts_with("postgres:") || text.starts_with("postgresql:") {
+            return Err("names PostgreSQL, which is not in this release".into());
+        }
+        if text == "sqlite::memory:" {
+            return Err("must be a file: a database in memory would lose every image".into());
+        }
+        let path = path_of(text, "sqlite:").ok_or_else(|| must(kind))?;
+        Ok(Self::Sqlite(path))
+    }
+}
+
+impl Value for BlobStore {
+    fn read(text: &str, kind: Kind) -> Result<Self, String> {
+        if text.starts_with("s3:") {
+            return Err("names S3, which is not in this release".into());
+        }
+        let path = path_of(text, "file:").ok_or_else(|| must(kind))?;
+        Ok(Self::Folder(path))
+    }
+}
+
+/// The path after a scheme; `file:///srv/x` is `/srv/x`, `file:x` is relative.
+fn path_of(text: &str, scheme: &str) -> Option<PathBuf> {
+    let path = text.strip_prefix(scheme)?;
+    let path = match path.strip_prefix("//") {
+        Some(absolute) if absolute.starts_with('/') => absolute,
+        Some(_) => return None,
+        None => path,
+    };
+    (!path.is_empty()).then(|| path.into())
+}
+
+const BYTE_UNITS: [(&str, u64); 9] = [
+    ("tib", 1 << 40),
+    ("gib", 1 << 30),
+    ("mib", 1 << 20),
+    ("kib", 1 << 10),
+    ("tb", 1_000_000_000_000),
+    ("gb", 1_000_000_000),
+    ("mb", 1_000_000),
+    ("kb", 1_000),
+    ("b", 1),
+];
+
+const TIME_UNITS: [(&str, u64); 5] = [
+    ("ms", 1),
+    ("s", 1_000),
+    ("m", 60_000),
+    ("h", 3_600_000),
+    ("d", 86_400_000),
+];
+
+fn parse_count(text: &str) -> Option<u64> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then(|| text.parse().ok())?
+}
+
+fn parse_bytes(text: &str) -> Option<u64> {
+    let text = text.to_ascii_lowercase();
+    let (number, unit) = split_unit(&text)?;
+    if unit.is_empty() {
+        return Some(number);
+    }
+    let (_, size) = BYTE_UNITS.iter().find(|(name, _)| *name == unit)?;
+    number.checked_mul(*size)
+}
+
+/// Reads a time with its unit; a bare number is none, for its unit would be a guess.
+pub(crate) fn parse_time(text: &str) -> Option<Duration> {
+    let (number, unit) = split_unit(text)?;
+    let (_, millis) = TIME_UNITS.iter().find(|(name, _)| *name == unit)?;
+    Some(Duration::from_millis(number.checked_mul(*millis)?))
+}
+
+fn split_unit(text: &str) -> Option<(u64, &str)> {
+    let end = text.bytes().position(|byte| !byte.is_ascii_digit());
+    let (number, unit) = text.split_at(end.unwrap_or(text.len()));
+    Some((parse_count(number)?, unit.trim_start()))
+}
+
+fn print_bytes(bytes: u64) -> String {
+    let whole = |size: u64| bytes > 0 && bytes.is_multiple_of(size);
+    match BYTE_UNITS.iter().find(|(_, size)| whole(*size)) {
+        Some((unit, size)) if *size > 1 => {
+            let unit = unit.to_ascii_uppercase().replace('I', "i");
+            format!("{}{unit}", bytes / size)
+        }
+        _ => bytes.to_string(),
+    }
+}
+
+fn print_time(time: Duration) -> String {
+    let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let whole = |size: u64| millis > 0 && millis.is_multiple_of(size);
+    match TIME_UNITS.iter().rev().find(|(_, size)| whole(*size)) {
+        Some((unit, size)) => format!("{}{unit}", millis / size),
+        None => "0s".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_with_decimal_and_binary_units() {
+        for (text, bytes) in [
+            ("0", Some(0)),
+            ("10485760", Some(10_485_760)),
+            ("10MB", Some(10_000_000)),
+            ("10 MiB", Some(10_485_760)),
+            ("2gib", Some(1 << 31)),
+            ("5kB", Some(5_000)),
+            ("7B", Some(7)),
+            ("", None),
+            ("MB", None),
+            ("-1", None),
+            ("1.5MB", None),
+            ("10 apples", None),
+            ("99999999TB", None),
+        ] {
+            assert_eq!(parse_bytes(text), bytes, "{text}");
+        }
+    }
+
+    #[test]
+    fn times_need_a_unit() {
+        for (text, millis) in [
+            ("500ms", Some(500)),
+            ("25s", Some(25_000)),
+            ("30m", Some(1_800_000)),
+            ("1h", Some(3_600_000)),
+            ("2d", Some(172_800_000)),
+            ("25", None),
+            ("s", None),
+            ("1w", None),
+            ("", None),
+        ] {
+            let expected = millis.map(Duration::from_millis);
+            assert_eq!(parse_time(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_and_times_print_as_they_are_written() {
+        assert_eq!(print_bytes(10_485_760), "10MiB");
+        assert_eq!(print_bytes(1_000_000), "1MB");
+        assert_eq!(print_bytes(1_001), "1001");
+        assert_eq!(print_time(Duration::from_secs(5400)), "90m");
+        assert_eq!(print_time(Duration::ZERO), "0s");
+    }
+
+    #[test]
+    fn backends_of_later_releases_are_named() {
+        let database = Database::read("postgres://db/x", Kind::Database);
+        assert!(database.unwrap_err().contains("not in this release"));
+        let blobs = BlobStore::read("s3://bucket", Kind::Blobs);
+        assert!(blobs.unwrap_err().contains("not in this release"));
+    }
+
+    #[test]
+    fn backends_are_paths_after_a_scheme() {
+        for (text, path) in [
+            ("sqlite:data/x.db", Some("data/x.db")),
+            ("sqlite:/srv/x.db", Some("/srv/x.db")),
+            ("sqlite:///srv/x.db", Some("/srv/x.db")),
+            ("sqlite://srv/x.db", None),
+            ("sqlite:", None),
+            ("sqlite::memory:", None),
+            ("/srv/x.db", None),
+        ] {
+            let read = Database::read(text, Kind::Database).ok();
+            assert_eq!(read, path.map(|path| Database::Sqlite(path.into())));
+        }
+    }
+}
