@@ -1,1 +1,27 @@
-//! pixels
+//! Bytes to pixels to bytes: Calotype's image engine, without I/O, async or clock.
+//!
+//! [`inspect`] reads a header and judges it, [`verify`] also makes sure that the picture is there,
+//! and [`render`] makes a rendition: inspect, plan, decode, steps, encode. C codecs are reached only
+//! through `decode` and `encode`, each behind a safe function over slices.
+//!
+//! AVIF and HEIC are recognised and measured, and neither decoded nor written yet.
+
+mod cancel;
+mod error;
+mod exif;
+mod inspect;
+mod negotiate;
+mod orientation;
+mod render;
+mod rendition;
+mod svg;
+mod verify;
+
+pub use cancel::Cancel;
+pub use error::Error;
+pub use inspect::{Header, inspect};
+pub use negotiate::Accepts;
+pub use render::render;
+pub use rendition::{Rendition, RenditionFormat, Warning};
+pub use svg::sanitise_svg;
+pub use verify::verify;

@@ -143,6 +143,7 @@ fn named(name: &str) -> Option<Colour> {
 
 /// The names of CSS Color Module Level 4, in order.
 #[rustfmt::skip]
+#[expect(clippy::unreadable_literal, reason = "colours are read in pairs of digits")]
 const NAMES: [(&str, u32); 148] = [
     ("aliceblue", 0xf0f8ff), ("antiquewhite", 0xfaebd7), ("aqua", 0x00ffff),
     ("aquamarine", 0x7fffd4), ("azure", 0xf0ffff), ("beige", 0xf5f5dc), ("bisque", 0xffe4c4),

@@ -1,0 +1,71 @@
+use model::MediaType;
+
+/// Why an image cannot be read or rendered. The sentences are fit for clients.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The bytes are of no image format which is known here: HTML, text, nothing at all.
+    #[error("the file is not an image")]
+    NotAnImage,
+    /// An image, but of a format which is not accepted, such as TIFF.
+    #[error("{0} images are not supported")]
+    Unsupported(&'static str),
+    /// An image which may be stored, and which this build cannot decode.
+    #[error("this build cannot decode {0}")]
+    NoDecoder(MediaType),
+    /// The image is damaged or cut off.
+    #[error("the image is damaged: {0}")]
+    Corrupt(String),
+    /// The source is over a limit; judged by its header.
+    #[error("the image is too large: {limit} is {value}, and at most {maximum} is allowed")]
+    TooLarge {
+        /// The limit, as the setting is called.
+        limit: &'static str,
+        /// What the image has.
+        value: u64,
+        /// What the limit allows.
+        maximum: u64,
+    },
+    /// The rendition would be over a limit (transformations.md, section 2.2).
+    #[error(
+        "Could not resize the image: The image enlarged too much: {width}×{height}, but maximum \
+         dimension allowed is {maximum}"
+    )]
+    EnlargedTooMuch {
+        /// Pixels it would have had.
+        width: u64,
+        /// Pixels it would have had.
+        height: u64,
+        /// Pixels a side may have.
+        maximum: u64,
+    },
+    /// Nothing is left after `trim`.
+    #[error("Could not resize the image: The image has width or height of size 0")]
+    Empty,
+    /// A raster format was asked of SVG, or SVG of a raster image.
+    #[error("Conversion between SVG and raster formats is not supported")]
+    SvgConversion,
+    /// What is asked for needs a model or library which this build lacks.
+    #[error("{0} is not available")]
+    Unavailable(&'static str),
+    /// The encoder failed, which is our fault and not the source's.
+    #[error("encoding failed: {0}")]
+    Encode(String),
+    /// The deadline passed while the image was rendered.
+    #[error("rendering took too long")]
+    Deadline,
+    /// Nobody waits for the rendition any more.
+    #[error("rendering was cancelled")]
+    Cancelled,
+}
+
+impl Error {
+    /// The source is damaged; `reason` comes from a decoder.
+    pub(crate) fn corrupt(reason: impl ToString) -> Self {
+        Self::Corrupt(reason.to_string())
+    }
+
+    /// The encoder failed; `reason` comes from it.
+    pub(crate) fn encode(reason: impl ToString) -> Self {
+        Self::Encode(reason.to_string())
+    }
+}

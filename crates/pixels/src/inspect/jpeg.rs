@@ -1,0 +1,92 @@
+//! The segments before a JPEG's first scan.
+
+use super::{Found, u16_at};
+use crate::{Error, exif};
+
+/// A marker and what follows it.
+pub(crate) struct Segment<'a> {
+    pub marker: u8,
+    pub body: &'a [u8],
+}
+
+/// The segments up to the first scan; ends early where they are broken.
+pub(crate) fn segments(source: &[u8]) -> impl Iterator<Item = Segment<'_>> {
+    let mut position = 2;
+    std::iter::from_fn(move || {
+        // Any number of fill bytes may stand before a marker, and decoders skip stray bytes.
+        while *source.get(position)? != 0xff {
+            position += 1;
+        }
+        while *source.get(position)? == 0xff {
+            position += 1;
+        }
+        let marker = source[position];
+        position += 1;
+        // Markers without a body; after the start of scan no segments follow that matter here.
+        if matches!(marker, 0x00 | 0x01 | 0xd0..=0xd8) {
+            return Some(Segment { marker, body: &[] });
+        }
+        if matches!(marker, 0xd9 | 0xda) {
+            return None;
+        }
+        let length = usize::from(u16_at(source, position)?);
+        let body = source.get(position + 2..position.checked_add(length)?)?;
+        position += length;
+        Some(Segment { marker, body })
+    })
+}
+
+pub(super) fn find(source: &[u8]) -> Result<Found, Error> {
+    let mut size = None;
+    let mut orientation = 1;
+    for Segment { marker, body } in segments(source) {
+        match marker {
+            0xc0..=0xcf if !matches!(marker, 0xc4 | 0xc8 | 0xcc) && size.is_none() => {
+                size = u16_at(body, 3).zip(u16_at(body, 1));
+            }
+            0xe1 => {
+                if let Some(exif) = body.strip_prefix(b"Exif\0") {
+                    let exif = exif.get(1..).unwrap_or_default();
+                    orientation = exif::orientation(exif).unwrap_or(orientation);
+                }
+            }
+            _ => {}
+        }
+    }
+    let (width, height) = size.ok_or_else(|| Error::corrupt("a JPEG without a frame header"))?;
+    Ok(Found {
+        orientation,
+        ..Found::still(width.into(), height.into())
+    })
+}
+
+/// The EXIF block: a TIFF structure.
+pub(crate) fn exif(source: &[u8]) -> Option<&[u8]> {
+    segments(source)
+        .filter(|segment| segment.marker == 0xe1)
+        .find_map(|segment| segment.body.strip_prefix(b"Exif\0")?.get(1..))
+}
+
+/// The colour profile, put together from its parts.
+pub(crate) fn icc(source: &[u8]) -> Option<Vec<u8>> {
+    let mut parts: Vec<(u8, &[u8])> = segments(source)
+        .filter(|segment| segment.marker == 0xe2)
+        .filter_map(
+            |segment| match segment.body.strip_prefix(b"ICC_PROFILE\0")? {
+                [number, _, part @ ..] => Some((*number, part)),
+                _ => None,
+            },
+        )
+        .collect();
+    parts.sort_by_key(|(number, _)| *number);
+    let profile: Vec<u8> = parts
+        .into_iter()
+        .flat_map(|(_, part)| part.iter().copied())
+        .collect();
+    (!profile.is_empty()).then_some(profile)
+}
+
+/// Whether Adobe's marker is there: then CMYK is stored inverted.
+pub(crate) fn is_adobe(source: &[u8]) -> bool {
+    segments(source).any(|segment| segment.marker == 0xee && segment.body.starts_with(b"Adobe"))
+}

@@ -1,0 +1,36 @@
+//! The chunks of a PNG.
+
+use super::{Found, u32_at};
+use crate::{Error, exif};
+
+/// Names and bodies; ends early where they are broken.
+fn chunks(source: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let mut position = 8;
+    std::iter::from_fn(move || {
+        let length = u32_at(source, position)? as usize;
+        let name = source.get(position + 4..position + 8)?;
+        let start = position + 8;
+        let body = source.get(start..start.checked_add(length)?)?;
+        position = start + length + 4;
+        Some((name, body))
+    })
+}
+
+pub(super) fn find(source: &[u8]) -> Result<Found, Error> {
+    let Some((b"IHDR", header)) = chunks(source).next() else {
+        return Err(Error::corrupt("a PNG without a header"));
+    };
+    let size = u32_at(header, 0).zip(u32_at(header, 4));
+    let (width, height) = size.ok_or_else(|| Error::corrupt("the header of the PNG is short"))?;
+    Ok(Found {
+        orientation: exif(source).and_then(exif::orientation).unwrap_or(1),
+        ..Found::still(width, height)
+    })
+}
+
+/// The EXIF block: a TIFF structure.
+pub(crate) fn exif(source: &[u8]) -> Option<&[u8]> {
+    chunks(source)
+        .find(|(name, _)| *name == b"eXIf")
+        .map(|(_, body)| body.strip_prefix(b"Exif\0\0").unwrap_or(body))
+}
