@@ -1,3 +1,6 @@
+use std::io::{self, ErrorKind};
+use std::path::Path;
+
 /// Why something could not be kept or found.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -40,4 +43,37 @@ pub enum Error {
     /// The blob store failed.
     #[error("the blob store failed")]
     Blobs(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl Error {
+    /// A folder or file which the store needs at its start.
+    pub(crate) fn folder(path: &Path, error: io::Error) -> Self {
+        if is_no_space(&error) {
+            Self::NoSpace(error.into())
+        } else {
+            Self::Folder(format!("{}: {error}", path.display()))
+        }
+    }
+
+    /// An error of the blob store.
+    pub(crate) fn blobs(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        let error = error.into();
+        if is_no_space(&*error) {
+            Self::NoSpace(error)
+        } else {
+            Self::Blobs(error)
+        }
+    }
+}
+
+/// Whether an error, or one of its causes, is a full disk.
+pub(crate) fn is_no_space(error: &(dyn std::error::Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| error.source()).any(|error| {
+        error.downcast_ref::<io::Error>().is_some_and(|error| {
+            matches!(
+                error.kind(),
+                ErrorKind::StorageFull | ErrorKind::QuotaExceeded
+            )
+        })
+    })
 }
