@@ -1,0 +1,286 @@
+//! Bytes at rest: the uploaded sources.
+
+use std::collections::HashSet;
+use std::fs;
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use bytes::Bytes;
+use futures_util::stream::{self, BoxStream};
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use model::{BlobKey, Timestamp};
+use object_store::local::LocalFileSystem;
+use object_store::{ObjectStore, ObjectStoreExt as _, PutMode, PutPayload};
+
+use crate::Error;
+
+/// Blobs in an object store: `o/ab/cd/<key>` where `ab` and `cd` begin the key. A blob is written
+/// once and never changed.
+#[derive(Clone, Debug)]
+pub struct Blobs {
+    store: Arc<dyn ObjectStore>,
+    writing: Writing,
+}
+
+/// The keys which are being written.
+#[derive(Clone, Debug, Default)]
+struct Writing(Arc<Mutex<HashSet<BlobKey>>>);
+
+impl Blobs {
+    /// Blobs as files below a folder, which nobody else writes to. Half-written files of a process
+    /// which crashed are removed in the background.
+    pub fn local(root: &Path) -> Result<Self, Error> {
+        let unusable = |error: io::Error| Error::folder(root, error);
+        fs::create_dir_all(root).map_err(unusable)?;
+        let store = LocalFileSystem::new_with_prefix(root).map_err(Error::blobs)?;
+        let writing = Writing::default();
+        let (folder, in_use) = (root.join("o"), writing.clone());
+        thread::Builder::new()
+            .name("blob leftovers".to_owned())
+            .spawn(move || {
+                if let Err(error) = remove_leftovers(&folder, &in_use) {
+                    tracing::warn!(%error, "half-written blobs could not be removed");
+                }
+            })
+            .map_err(unusable)?;
+        Ok(Self {
+            store: Arc::new(store.with_fsync(true)),
+            writing,
+        })
+    }
+
+    /// Writes a blob. It is durable when this returns. `Taken` if the key exists.
+    pub async fn put(&self, key: &BlobKey, bytes: Bytes) -> Result<(), Error> {
+        let _writing = self.writing.enter(key);
+        let payload = PutPayload::from_bytes(bytes);
+        match self
+            .store
+            .put_opts(&location(key), payload, PutMode::Create.into())
+            .await
+        {
+            Ok(_) => Ok(()),
+            Err(object_store::Error::AlreadyExists { .. }) => Err(Error::Taken),
+            Err(error) => Err(Error::blobs(error)),
+        }
+    }
+
+    /// The bytes of a blob.
+    pub async fn get(&self, key: &BlobKey) -> Result<Option<Bytes>, Error> {
+        match self.store.get(&location(key)).await {
+            Ok(found) => found.bytes().await.map(Some).map_err(Error::blobs),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(Error::blobs(error)),
+        }
+    }
+
+    /// Some bytes of a blob. What lies beyond its end is left out; a range which begins there is
+    /// an error.
+    pub async fn get_range(
+        &self,
+        key: &BlobKey,
+        range: Range<u64>,
+    ) -> Result<Option<Bytes>, Error> {
+        found(self.store.get_range(&location(key), range).await)
+    }
+
+    /// How many bytes a blob has.
+    pub async fn head(&self, key: &BlobKey) -> Result<Option<u64>, Error> {
+        let found = found(self.store.head(&location(key)).await)?;
+        Ok(found.map(|found| found.size))
+    }
+
+    /// Deletes blobs; those which do not exist are deleted already.
+    pub async fn delete(&self, keys: &[BlobKey]) -> Result<(), Error> {
+        let locations: Vec<_> = keys.iter().map(|key| Ok(location(key))).collect();
+        let mut deleted = self.store.delete_stream(stream::iter(locations).boxed());
+        while let Some(outcome) = deleted.next().await {
+            match outcome {
+                Ok(_) | Err(object_store::Error::NotFound { .. }) => {}
+                Err(error) => return Err(Error::blobs(error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Every blob with the time of its writing, in no order.
+    pub fn list(&self) -> BoxStream<'static, Result<(BlobKey, Timestamp), Error>> {
+        let prefix = object_store::path::Path::from("o");
+        self.store
+            .list(Some(&prefix))
+            .map_err(Error::blobs)
+            .try_filter_map(|found| async move {
+                let key = found.location.filename().and_then(BlobKey::parse);
+                let written = Timestamp::from_micros(found.last_modified.timestamp_micros());
+                Ok(key.map(|key| (key, written)))
+            })
+            .boxed()
+    }
+}
+
+fn location(key: &BlobKey) -> object_store::path::Path {
+    let key = key.as_str();
+    object_store::path::Path::from(format!("o/{}/{}/{key}", &key[..2], &key[2..4]))
+}
+
+fn found<T>(outcome: Result<T, object_store::Error>) -> Result<Option<T>, Error> {
+    match outcome {
+        Ok(found) => Ok(Some(found)),
+        Err(object_store::Error::NotFound { .. }) => Ok(None),
+        Err(error) => Err(Error::blobs(error)),
+    }
+}
+
+impl Writing {
+    fn lock(&self) -> MutexGuard<'_, HashSet<BlobKey>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn enter(&self, key: &BlobKey) -> Entered {
+        self.lock().insert(key.clone());
+        Entered(self.clone(), key.clone())
+    }
+}
+
+/// A key which is being written, until this is dropped.
+struct Entered(Writing, BlobKey);
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        self.0.lock().remove(&self.1);
+    }
+}
+
+/// The object store writes to `<key>#<number>` and renames. What a crash left of that is nobody's,
+/// unless the key is being written again.
+fn remove_leftovers(folder: &Path, writing: &Writing) -> io::Result<()> {
+    for outer in folders(folder)? {
+        for inner in folders(&outer)? {
+            for entry in fs::read_dir(inner)? {
+                let entry = entry?;
+                let name = entry.file_name();
+                let Some((key, _)) = name.to_str().and_then(|name| name.split_once('#')) else {
+                    continue;
+                };
+                let Some(key) = BlobKey::parse(key) else {
+                    continue;
+                };
+                let in_use = writing.lock();
+                if !in_use.contains(&key) {
+                    fs::remove_file(entry.path())?;
+                    tracing::info!(%key, "removed a half-written blob");
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn folders(parent: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(parent) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut folders = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            folders.push(entry.path());
+        }
+    }
+    Ok(folders)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn blobs() -> (tempfile::TempDir, Blobs) {
+        let folder = tempfile::tempdir().unwrap();
+        let blobs = Blobs::local(folder.path()).unwrap();
+        (folder, blobs)
+    }
+
+    fn path(folder: &Path, key: &BlobKey) -> PathBuf {
+        folder.join(location(key).as_ref())
+    }
+
+    #[tokio::test]
+    async fn a_blob_is_written_read_and_deleted() {
+        let (folder, blobs) = blobs();
+        let key = BlobKey::generate();
+        assert_eq!(blobs.get(&key).await.unwrap(), None);
+        assert_eq!(blobs.head(&key).await.unwrap(), None);
+        assert_eq!(blobs.get_range(&key, 0..1).await.unwrap(), None);
+
+        blobs.put(&key, Bytes::from_static(b"light")).await.unwrap();
+        assert_eq!(blobs.get(&key).await.unwrap().unwrap(), "light");
+        assert_eq!(blobs.head(&key).await.unwrap(), Some(5));
+        assert_eq!(blobs.get_range(&key, 1..3).await.unwrap().unwrap(), "ig");
+        assert_eq!(blobs.get_range(&key, 3..9).await.unwrap().unwrap(), "ht");
+
+        let at = path(folder.path(), &key);
+        let beside = fs::read_dir(at.parent().unwrap()).unwrap();
+        assert_eq!(beside.count(), 1, "no staging file remains");
+
+        let absent = BlobKey::generate();
+        blobs.delete(&[absent, key.clone()]).await.unwrap();
+        assert_eq!(blobs.get(&key).await.unwrap(), None);
+        blobs.delete(&[key]).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_key_is_written_once() {
+        let (_folder, blobs) = blobs();
+        let key = BlobKey::generate();
+        blobs.put(&key, Bytes::from_static(b"one")).await.unwrap();
+        let again = blobs.put(&key, Bytes::from_static(b"two")).await;
+        assert!(matches!(again, Err(Error::Taken)), "{again:?}");
+        assert_eq!(blobs.get(&key).await.unwrap().unwrap(), "one");
+    }
+
+    #[tokio::test]
+    async fn every_blob_is_listed() {
+        let (_folder, blobs) = blobs();
+        let before = Timestamp::from_seconds(Timestamp::now().seconds() - 60);
+        let mut keys: Vec<_> = (0..20).map(|_| BlobKey::generate()).collect();
+        for key in &keys {
+            blobs.put(key, Bytes::new()).await.unwrap();
+        }
+        let listed: Vec<_> = blobs.list().try_collect().await.unwrap();
+        assert!(listed.iter().all(|(_, written)| *written > before));
+        let mut listed: Vec<_> = listed.into_iter().map(|(key, _)| key).collect();
+        listed.sort();
+        keys.sort();
+        assert_eq!(listed, keys);
+    }
+
+    #[test]
+    fn leftovers_are_removed_unless_they_are_in_use() {
+        let folder = tempfile::tempdir().unwrap();
+        let keys = [(); 3].map(|()| BlobKey::generate());
+        let [whole, left, used] = keys.each_ref().map(|key| path(folder.path(), key));
+        let staging = |path: &Path| PathBuf::from(format!("{}#1", path.display()));
+        let files = [whole.clone(), staging(&left), staging(&used)];
+        for file in &files {
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, b"light").unwrap();
+        }
+        let writing = Writing::default();
+        let _entered = writing.enter(&keys[2]);
+        remove_leftovers(&folder.path().join("o"), &writing).unwrap();
+        assert_eq!(files.map(|file| file.exists()), [true, false, true]);
+    }
+
+    #[test]
+    fn a_full_disk_is_recognised_through_its_causes() {
+        let full = io::Error::from(io::ErrorKind::StorageFull);
+        let error = object_store::Error::Generic {
+            store: "local",
+            source: Box::new(full),
+        };
+        assert!(matches!(Error::blobs(error), Error::NoSpace(_)));
+    }
+}
