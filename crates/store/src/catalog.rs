@@ -164,8 +164,11 @@ pub trait Catalog: Send + Sync {
     ) -> Result<Image, Error>;
 
     /// Images without drafts, by upload time and id, after a position: keyset pagination.
-    async fn images_after(&self, account: &AccountId, query: &ListQuery)
-    -> Result<Vec<Image>, Error>;
+    async fn images_after(
+        &self,
+        account: &AccountId,
+        query: &ListQuery,
+    ) -> Result<Vec<Image>, Error>;
 
     /// Images without drafts, newest first, after `offset` of them: pages by number.
     async fn images_at(
