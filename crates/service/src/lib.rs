@@ -1,1 +1,97 @@
-//! service
+//! Use cases, without HTTP: what a request of any kind may do with accounts, images, variants,
+//! keys and renditions. Errors are named in the words of this layer; no status code lives here.
+
+pub mod accounts;
+mod batch_token;
+mod cursor;
+mod deliver;
+mod direct_upload;
+mod error;
+mod images;
+mod keys;
+mod remote;
+mod renderer;
+mod settings;
+mod sweep;
+mod upload;
+mod variants;
+
+use std::sync::Arc;
+
+use store::{Blobs, Catalog, Renditions, Vault};
+
+pub use batch_token::MintedBatchToken;
+pub use deliver::{Caching, Delivered, Delivery, DeliveryError, Rendered, Wanted};
+pub use direct_upload::{DirectUpload, NewDirectUpload};
+pub use error::Error;
+pub use images::{Blob, Page, PageRequest, Stats, Walk, WalkRequest};
+pub use remote::Fetcher;
+pub use renderer::Renderer;
+pub use settings::{Addresses, Settings};
+pub use sweep::Swept;
+pub use upload::{NewImage, Upload};
+
+/// The use cases over one store. Cheap to clone; every clone is the same service.
+#[derive(Clone)]
+pub struct Service {
+    catalog: Arc<dyn Catalog>,
+    blobs: Arc<Blobs>,
+    renditions: Arc<Renditions>,
+    renderer: Arc<Renderer>,
+    fetcher: Fetcher,
+    flights: deliver::Flights,
+    secrets: Arc<Secrets>,
+    settings: Arc<Settings>,
+}
+
+/// Keys derived from the server's secret, one per purpose.
+pub struct Secrets {
+    cursor: ring::hmac::Key,
+    batch_token: ring::hmac::Key,
+}
+
+impl Secrets {
+    /// The keys of a server's secret.
+    pub fn of(vault: &Vault) -> Self {
+        let key = |purpose| ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &vault.derive(purpose));
+        Self {
+            cursor: key("list cursor"),
+            batch_token: key("batch token"),
+        }
+    }
+}
+
+impl Service {
+    /// Puts the use cases over a store.
+    pub fn new(
+        catalog: Arc<dyn Catalog>,
+        blobs: Blobs,
+        renditions: Renditions,
+        secrets: Secrets,
+        settings: Settings,
+    ) -> Result<Self, Error> {
+        Ok(Self {
+            catalog,
+            blobs: Arc::new(blobs),
+            renditions: Arc::new(renditions),
+            renderer: Arc::new(Renderer::start(
+                settings.render_threads,
+                settings.render_queue,
+            )?),
+            fetcher: Fetcher::new(&settings)?,
+            flights: deliver::Flights::default(),
+            secrets: Arc::new(secrets),
+            settings: Arc::new(settings),
+        })
+    }
+
+    /// The settings the service runs with.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Whether the database answers.
+    pub async fn ping(&self) -> Result<(), Error> {
+        Ok(self.catalog.ping().await?)
+    }
+}

@@ -1,0 +1,161 @@
+//! The one place which bounds CPU work: a fixed set of threads and a bounded queue before them.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use tokio::sync::oneshot;
+
+use crate::Error;
+
+/// Runs work which takes milliseconds, off the threads which answer requests.
+pub struct Renderer {
+    queue: Arc<Queue>,
+}
+
+type Job = Box<dyn FnOnce() + Send>;
+
+struct Queue {
+    state: Mutex<State>,
+    arrived: Condvar,
+    waiting_max: usize,
+}
+
+#[derive(Default)]
+struct State {
+    jobs: VecDeque<Job>,
+    closed: bool,
+}
+
+impl Renderer {
+    /// Starts `threads` workers before which `waiting_max` jobs may wait.
+    pub fn start(threads: usize, waiting_max: usize) -> Result<Self, Error> {
+        let queue = Arc::new(Queue {
+            state: Mutex::default(),
+            arrived: Condvar::new(),
+            waiting_max: waiting_max.max(1),
+        });
+        let renderer = Self { queue };
+        for number in 0..threads.max(1) {
+            let queue = renderer.queue.clone();
+            thread::Builder::new()
+                .name(format!("render-{number}"))
+                .spawn(move || queue.work())
+                .map_err(|error| Error::Worker(error.to_string()))?;
+        }
+        Ok(renderer)
+    }
+
+    /// Runs `work` on a worker. `Busy` at once if the queue is full; a panic in `work` is an error
+    /// of this job alone. Work whose caller is gone before it starts is not started.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Error> {
+        let (sender, receiver) = oneshot::channel();
+        let job = move || {
+            if sender.is_closed() {
+                return;
+            }
+            let outcome = catch_unwind(AssertUnwindSafe(work));
+            // The caller may have gone meanwhile; then nobody needs the outcome.
+            let _ = sender.send(outcome);
+        };
+        self.queue.push(Box::new(job))?;
+        match receiver.await {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(panic)) => Err(Error::Worker(sentence(panic.as_ref()))),
+            Err(_) => Err(Error::Busy),
+        }
+    }
+}
+
+impl Drop for Renderer {
+    fn drop(&mut self) {
+        self.queue.lock().closed = true;
+        self.queue.arrived.notify_all();
+    }
+}
+
+impl Queue {
+    fn push(&self, job: Job) -> Result<(), Error> {
+        let mut state = self.lock();
+        if state.closed || state.jobs.len() >= self.waiting_max {
+            return Err(Error::Busy);
+        }
+        state.jobs.push_back(job);
+        drop(state);
+        self.arrived.notify_one();
+        Ok(())
+    }
+
+    fn work(&self) {
+        loop {
+            let mut state = self.lock();
+            let job = loop {
+                if let Some(job) = state.jobs.pop_front() {
+                    break job;
+                }
+                if state.closed {
+                    return;
+                }
+                state = self
+                    .arrived
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner);
+            };
+            drop(state);
+            job();
+        }
+    }
+
+    /// No job runs under the lock, so a poisoned one still holds a sound queue.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn sentence(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    text.unwrap_or("a panic without words").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn work_runs_and_a_panic_fails_its_own_job_alone() {
+        let renderer = Renderer::start(1, 4).unwrap();
+        assert!(matches!(renderer.run(|| 6 * 7).await, Ok(42)));
+        let failed: Result<(), _> = renderer.run(|| panic!("broken picture")).await;
+        assert!(matches!(failed, Err(Error::Worker(text)) if text == "broken picture"));
+        assert!(matches!(renderer.run(|| 1).await, Ok(1)));
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_refuses_at_once() {
+        let renderer = Arc::new(Renderer::start(1, 1).unwrap());
+        let (release, blocked) = std::sync::mpsc::channel::<()>();
+        let (started, running) = oneshot::channel();
+        let first = tokio::spawn({
+            let renderer = renderer.clone();
+            async move {
+                let work = move || {
+                    let _ = started.send(());
+                    blocked.recv()
+                };
+                renderer.run(work).await
+            }
+        });
+        running.await.unwrap();
+        let mut second = Box::pin(renderer.run(|| 2));
+        assert!(futures_util::poll!(second.as_mut()).is_pending());
+        assert!(matches!(renderer.run(|| 3).await, Err(Error::Busy)));
+        release.send(()).unwrap();
+        assert!(matches!(second.await, Ok(2)));
+        first.await.unwrap().unwrap().unwrap();
+    }
+}

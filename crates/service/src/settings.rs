@@ -1,0 +1,91 @@
+use std::time::Duration;
+
+use model::{AccountHash, ImageId, Limits, VariantName};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+/// What the service is told at start.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How much of anything one request may ask for.
+    pub limits: Limits,
+    /// The bases of the addresses in answers.
+    pub addresses: Addresses,
+    /// Whether flattened metadata regains booleans and numbers.
+    pub metadata_coercion: bool,
+    /// Whether AVIF may be uploaded.
+    pub accept_avif_input: bool,
+    /// Whether HEIC may be uploaded.
+    pub accept_heic_input: bool,
+    /// Threads which decode and encode.
+    pub render_threads: usize,
+    /// Renderings which may wait for a thread.
+    pub render_queue: usize,
+    /// Whether uploads by URL may reach loopback and private addresses.
+    pub allow_private_sources: bool,
+    /// Time for fetching one source in all.
+    pub source_timeout: Duration,
+    /// Redirects followed while fetching a source.
+    pub source_redirects_max: usize,
+    /// Lifetime of a one-time upload URL which names none.
+    pub direct_upload_expiry: Duration,
+    /// Lifetime of a batch token.
+    pub batch_token_ttl: Duration,
+    /// How long an upload may take between reserving its blob and writing its record.
+    pub blob_grace: Duration,
+    /// How long the bytes of a deleted image stay on disk.
+    pub release_grace: Duration,
+}
+
+/// The bases of the addresses which answers carry, without a slash at the end.
+#[derive(Clone, Debug)]
+pub struct Addresses {
+    /// Delivery: `{public}/{hash}/{id}/{variant}`.
+    pub public: String,
+    /// One-time uploads: `{upload}/{hash}/{id}`.
+    pub upload: String,
+}
+
+/// Everything but the unreserved characters of RFC 3986.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+const PATH: &AsciiSet = &SEGMENT.remove(b'/');
+
+impl Addresses {
+    /// Where a variant of an image is delivered; the slashes of a custom id stay.
+    pub fn variant(&self, hash: &AccountHash, id: &ImageId, variant: &VariantName) -> String {
+        let id = utf8_percent_encode(id.as_str(), PATH);
+        format!("{}/{hash}/{id}/{variant}", self.public)
+    }
+
+    /// Where the end user uploads; the slashes of a custom id are encoded too.
+    pub fn one_time_upload(&self, hash: &AccountHash, id: &ImageId) -> String {
+        let id = utf8_percent_encode(id.as_str(), SEGMENT);
+        format!("{}/{hash}/{id}", self.upload)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_encoded_as_the_service_does() {
+        let addresses = Addresses {
+            public: "http://i".into(),
+            upload: "http://u".into(),
+        };
+        let hash = AccountHash::try_from("Vi7wi5KSItxGFsWRG2Us6Q").unwrap();
+        let id = ImageId::custom("shop/a 1%é.png", 1024).unwrap();
+        assert_eq!(
+            addresses.variant(&hash, &id, &VariantName::public()),
+            "http://i/Vi7wi5KSItxGFsWRG2Us6Q/shop/a%201%25%C3%A9.png/public"
+        );
+        assert_eq!(
+            addresses.one_time_upload(&hash, &id),
+            "http://u/Vi7wi5KSItxGFsWRG2Us6Q/shop%2Fa%201%25%C3%A9.png"
+        );
+    }
+}

@@ -1,0 +1,47 @@
+//! Tidying up: expired drafts, and bytes which no record points to.
+
+use model::Timestamp;
+
+use crate::{Error, Service};
+
+/// What one sweep did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Expired drafts which were deleted.
+    pub drafts: u64,
+    /// Blobs which were deleted.
+    pub blobs: u64,
+}
+
+const BATCH: u32 = 1_000;
+
+impl Service {
+    /// Deletes expired drafts, then the blobs of failed uploads and deleted images, until there are
+    /// none left. A crash in between is made good by the next sweep.
+    pub async fn sweep(&self) -> Result<Swept, Error> {
+        let mut swept = Swept::default();
+        loop {
+            let now = Timestamp::now();
+            let drafts = self.catalog.delete_expired_drafts(now, BATCH).await?;
+            swept.drafts += u64::from(drafts);
+            if drafts < BATCH {
+                break;
+            }
+        }
+        loop {
+            let blobs = self
+                .catalog
+                .abandoned_blobs(Timestamp::now(), BATCH)
+                .await?;
+            for blob in &blobs {
+                self.renditions.remove_blob(blob).await;
+            }
+            self.blobs.delete(&blobs).await?;
+            self.catalog.forget_blobs(&blobs).await?;
+            swept.blobs += blobs.len() as u64;
+            if blobs.len() < BATCH as usize {
+                return Ok(swept);
+            }
+        }
+    }
+}

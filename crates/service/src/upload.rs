@@ -1,0 +1,197 @@
+//! Storing a new image: blob first, record second.
+
+use bytes::Bytes;
+use model::{
+    AccountId, BlobKey, Creator, Filename, Image, ImageId, MediaType, Metadata, Source, Timestamp,
+};
+use ring::digest;
+
+use crate::{Error, Service};
+
+/// What a client wants stored, apart from the bytes.
+#[derive(Clone, Debug, Default)]
+pub struct NewImage {
+    /// The custom id, as sent.
+    pub id: Option<String>,
+    /// The customer's own JSON.
+    pub metadata: Option<Metadata>,
+    /// The customer's own user.
+    pub creator: Option<Creator>,
+    /// Whether delivery needs a signed URL.
+    pub require_signed_urls: bool,
+}
+
+/// Where the bytes come from.
+#[derive(Clone, Debug)]
+pub enum Upload {
+    /// The client sent them.
+    File {
+        /// The bytes.
+        bytes: Bytes,
+        /// The name they came under, as sent.
+        filename: Option<String>,
+    },
+    /// They are to be fetched from this address.
+    Url(String),
+}
+
+/// Bytes which are in the blob store, under a reservation that a record must take.
+pub(crate) struct Kept {
+    pub(crate) source: Source,
+    pub(crate) filename: Option<Filename>,
+}
+
+impl Service {
+    /// Stores an image. When this returns, the image survives the loss of power.
+    pub async fn upload(
+        &self,
+        account: &AccountId,
+        new: NewImage,
+        upload: Upload,
+    ) -> Result<Image, Error> {
+        let id = self.settle_id(new.id.as_deref(), new.require_signed_urls)?;
+        self.check_free(account, &id).await?;
+        self.check_quota(account).await?;
+        let (bytes, filename) = match upload {
+            Upload::File { bytes, filename } => (bytes, filename),
+            Upload::Url(url) => self.fetcher.fetch(&url).await?,
+        };
+        let kept = self.keep(bytes, filename.as_deref()).await?;
+        let image = Image {
+            id: id.clone(),
+            filename: kept.filename,
+            metadata: new.metadata,
+            creator: new.creator,
+            uploaded: Timestamp::now(),
+            require_signed_urls: new.require_signed_urls,
+            source: Some(kept.source.clone()),
+            draft_expires: None,
+        };
+        let images_max = self.settings.limits.images_max;
+        let inserted = self.catalog.insert_image(account, image, images_max).await;
+        match inserted {
+            Ok(image) => Ok(image),
+            Err(error) => Err(self.discard(&kept.source.blob, error, &id).await),
+        }
+    }
+
+    /// The id an image will have: the custom one, checked, or a fresh one.
+    pub(crate) fn settle_id(
+        &self,
+        custom: Option<&str>,
+        require_signed_urls: bool,
+    ) -> Result<ImageId, Error> {
+        let Some(text) = custom else {
+            return Ok(ImageId::generate(require_signed_urls));
+        };
+        let id = ImageId::custom(text, self.settings.limits.image_id_chars_max)?;
+        if require_signed_urls {
+            return Err(Error::Invalid(
+                "Private custom ID is not supported".to_owned(),
+            ));
+        }
+        Ok(id)
+    }
+
+    /// Refuses a taken id before work is spent; the catalog decides races.
+    pub(crate) async fn check_free(&self, account: &AccountId, id: &ImageId) -> Result<(), Error> {
+        if id.is_generated() {
+            return Ok(());
+        }
+        match self.catalog.image(account, id).await? {
+            Some(_) => Err(Error::ImageTaken(id.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses a full account before work is spent; the catalog decides races.
+    pub(crate) async fn check_quota(&self, account: &AccountId) -> Result<(), Error> {
+        let Some(images_max) = self.settings.limits.images_max else {
+            return Ok(());
+        };
+        let any = model::CreatorFilter::Any;
+        if self.catalog.image_count(account, &any).await? >= images_max {
+            return Err(Error::LimitReached("images"));
+        }
+        Ok(())
+    }
+
+    /// Judges the bytes and puts them into the blob store, durably.
+    pub(crate) async fn keep(&self, bytes: Bytes, filename: Option<&str>) -> Result<Kept, Error> {
+        let limits = &self.settings.limits;
+        if bytes.len() as u64 > limits.upload_bytes_max {
+            return Err(Error::TooManyBytes(limits.upload_bytes_max));
+        }
+        let filename =
+            filename.and_then(|name| Filename::from_upload(name, limits.filename_chars_max));
+        let job = {
+            let (bytes, limits) = (bytes.clone(), limits.clone());
+            move || {
+                let header = pixels::verify(&bytes, &limits)?;
+                Ok((header, digest::digest(&digest::SHA256, &bytes)))
+            }
+        };
+        let judged: Result<_, pixels::Error> = self.renderer.run(job).await?;
+        let (header, hash) = judged.map_err(Error::Unreadable)?;
+        let accepted = match header.format {
+            MediaType::Avif => self.settings.accept_avif_input,
+            MediaType::Heic => self.settings.accept_heic_input,
+            _ => true,
+        };
+        if !accepted {
+            return Err(Error::Unreadable(pixels::Error::NoDecoder(header.format)));
+        }
+        let mut sha256 = [0; 32];
+        sha256.copy_from_slice(hash.as_ref());
+
+        let blob = BlobKey::generate();
+        let lapses = Timestamp::now().after(self.settings.blob_grace);
+        self.catalog.reserve_blob(&blob, lapses).await?;
+        let size = bytes.len() as u64;
+        if let Err(error) = self.blobs.put(&blob, bytes).await {
+            return Err(self.discard(&blob, error, &ImageId::generate(false)).await);
+        }
+        Ok(Kept {
+            source: Source {
+                blob,
+                bytes: size,
+                sha256,
+                format: header.format,
+                width: header.width,
+                height: header.height,
+            },
+            filename,
+        })
+    }
+
+    /// Takes back the bytes of an upload whose record was refused. What fails here is left to the
+    /// sweeper. After an unknown outcome nothing is touched, since the record may be there.
+    pub(crate) async fn discard(&self, blob: &BlobKey, cause: store::Error, id: &ImageId) -> Error {
+        let refused = matches!(
+            cause,
+            store::Error::Taken
+                | store::Error::Full
+                | store::Error::NotFound
+                | store::Error::DraftUsed
+                | store::Error::DraftExpired
+        );
+        if refused {
+            let keys = std::slice::from_ref(blob);
+            let mut deleted = self.blobs.delete(keys).await;
+            if deleted.is_ok() {
+                deleted = self.catalog.forget_blobs(keys).await;
+            }
+            if let Err(error) = deleted {
+                tracing::warn!(%blob, %error, "an unused blob is left to the sweeper");
+            }
+        }
+        match cause {
+            store::Error::Taken => Error::ImageTaken(id.clone()),
+            store::Error::Full => Error::LimitReached("images"),
+            store::Error::NotFound => Error::ImageNotFound(id.clone()),
+            store::Error::DraftUsed => Error::UploadUrlUsed,
+            store::Error::DraftExpired => Error::UploadUrlExpired,
+            other => other.into(),
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! `calotype serve`: opens the store, greets, serves, and ends in order.
+
+mod greeting;
+
+use std::error::Error;
+use std::io::{IsTerminal as _, Write as _};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use model::{Account, Permission};
+use service::accounts::{NewAccount, NewToken, create_account, create_token};
+use service::{Addresses, Secrets, Service, Settings};
+use store::{Blobs, Catalog, DataFolder, Renditions, Sqlite, Vault};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{BlobStore, Config, Database, LogFormat};
+use crate::http::{App, AppSettings, Listener, ListenerSettings};
+
+type Failure = Box<dyn Error + Send + Sync>;
+
+/// Serves until SIGTERM or SIGINT.
+pub fn run(config: Config) -> Result<(), Failure> {
+    start_log(&config)?;
+    raise_descriptor_limit();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    let served = runtime.block_on(serve(config));
+    // Work which nobody waits for any more must not hold up the end.
+    runtime.shutdown_background();
+    served
+}
+
+async fn serve(mut config: Config) -> Result<(), Failure> {
+    // Signals are caught before anything is opened, so that an early one ends in order, too.
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let listener = Listener::bind(
+        config.listen,
+        ListenerSettings {
+            connections_max: config.connections_max,
+            header_timeout: config.header_timeout,
+            drain_timeout: config.drain_timeout,
+        },
+    )
+    .await
+    .map_err(|error| format!("cannot listen on {}: {error}", config.listen))?;
+    config.bind(listener.address()?);
+
+    let folder = DataFolder::lock(&config.data_dir)?;
+    let vault = match &config.secret_key {
+        Some(key) => Vault::from_key(key.expose()),
+        None => Vault::load_or_create(&folder.secret_key())?,
+    };
+    let secrets = Secrets::of(&vault);
+    let Database::Sqlite(database) = &config.database;
+    let catalog = Arc::new(Sqlite::open(database, vault).await?);
+    let BlobStore::Folder(blobs) = &config.blobs;
+    let blobs = Blobs::local(blobs)?;
+    let renditions = Renditions::open(&config.cache_dir, config.cache_disk_bytes)?;
+    let first = first_start(catalog.as_ref(), &config).await?;
+    let service = Service::new(
+        catalog.clone(),
+        blobs,
+        renditions,
+        secrets,
+        service_settings(&config),
+    )?;
+    let app = App::new(
+        service.clone(),
+        AppSettings {
+            list_v1_items: config.list_v1_items,
+            upload_idle_timeout: config.upload_idle_timeout,
+            batch_requests_per_second: config.batch_requests_per_second,
+        },
+    );
+
+    let sweeper = tokio::spawn(sweep_for_ever(service, config.sweep_interval));
+    greet(&config, first.as_ref())?;
+    let end = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("ending: no new connections, open requests may finish");
+    };
+    listener.serve(app, end).await;
+    sweeper.abort();
+    let _ = sweeper.await;
+    catalog.close().await?;
+    drop(folder);
+    tracing::info!("ended");
+    Ok(())
+}
+
+/// What the first start made, shown once.
+struct First {
+    account: Account,
+    token: String,
+}
+
+/// Creates the account and its token if the store has none. A start which was interrupted between
+/// the two is completed by the next.
+async fn first_start(catalog: &dyn Catalog, config: &Config) -> Result<Option<First>, Failure> {
+    let account = match catalog.accounts().await?.as_slice() {
+        [] => {
+            let new = NewAccount {
+                id: config.account_id.clone(),
+                hash: config.account_hash.clone(),
+                name: "Calotype".to_owned(),
+            };
+            create_account(catalog, new).await?
+        }
+        [account] if catalog.tokens(&account.id).await?.is_empty() => account.clone(),
+        _ => return Ok(None),
+    };
+    let given = config.api_token.as_ref().map(|token| token.expose().to_owned());
+    warn_of_weak_token(given.as_deref(), config.listen);
+    let new = NewToken {
+        name: "first start".to_owned(),
+        permission: Permission::Write,
+        secret: given,
+        expires: None,
+    };
+    let (_, token) = create_token(catalog, &account.id, new).await?;
+    Ok(Some(First { account, token }))
+}
+
+/// Shorter tokens can be guessed by somebody who can reach the address.
+const STRONG_TOKEN_BYTES: usize = 24;
+
+fn warn_of_weak_token(token: Option<&str>, listen: SocketAddr) {
+    let weak = token.is_some_and(|token| token.len() < STRONG_TOKEN_BYTES);
+    if weak && !listen.ip().is_loopback() {
+        tracing::warn!(
+            "the given API token is shorter than {STRONG_TOKEN_BYTES} characters, and the address is reachable from other machines"
+        );
+    }
+}
+
+fn service_settings(config: &Config) -> Settings {
+    Settings {
+        limits: config.limits.clone(),
+        addresses: Addresses {
+            public: config.public_url.as_str().to_owned(),
+            upload: config.upload_url.as_str().to_owned(),
+        },
+        metadata_coercion: config.metadata_coercion,
+        accept_avif_input: config.accept_avif_input,
+        accept_heic_input: config.accept_heic_input,
+        render_threads: config.render_threads,
+        render_queue: config.render_queue,
+        allow_private_sources: config.allow_private_sources,
+        source_timeout: config.source_timeout,
+        source_redirects_max: config.source_redirects_max,
+        direct_upload_expiry: config.direct_upload_expiry,
+        batch_token_ttl: config.batch_token_ttl,
+        blob_grace: config.blob_grace,
+        release_grace: config.release_grace,
+    }
+}
+
+async fn sweep_for_ever(service: Service, interval: std::time::Duration) {
+    let mut ticks = tokio::time::interval(interval);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        match service.sweep().await {
+            Ok(swept) if swept == service::Swept::default() => {}
+            Ok(swept) => tracing::info!(swept.drafts, swept.blobs, "swept"),
+            Err(error) => tracing::error!(%error, "a sweep failed; the next one goes on"),
+        }
+    }
+}
+
+/// The first line is for programs which wait for the address, the rest for a person.
+fn greet(config: &Config, first: Option<&First>) -> std::io::Result<()> {
+    let mut output = std::io::stdout().lock();
+    let version = env!("CARGO_PKG_VERSION");
+    writeln!(output, "calotype {version} listening on http://{}", config.listen)?;
+    if let Some(first) = first {
+        let text = greeting::of(config, &first.account, &first.token);
+        output.write_all(text.as_bytes())?;
+    }
+    output.flush()
+}
+
+fn start_log(config: &Config) -> Result<(), Failure> {
+    let filter = EnvFilter::try_new(&config.log)?;
+    let pretty = match config.log_format {
+        LogFormat::Auto => std::io::stderr().is_terminal(),
+        LogFormat::Pretty => true,
+        LogFormat::Json => false,
+    };
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
+    if pretty {
+        log.with_target(false).try_init()
+    } else {
+        log.json().flatten_event(true).try_init()
+    }
+}
+
+/// Every connection is a descriptor, and the usual soft limit is far below `connections_max`.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, "the limit of open files cannot be raised");
+    }
+}

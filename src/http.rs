@@ -1,0 +1,205 @@
+//! HTTP: one listener serves the management API, one-time uploads, the batch mirror, delivery and
+//! health, told apart by path and by `Host`.
+//!
+//! `answer` is the table of contents of the API.
+
+mod api;
+mod auth;
+mod caching;
+mod delivery;
+mod error;
+mod extract;
+mod form;
+mod health;
+mod lingering;
+mod listener;
+mod one_time_upload;
+mod path;
+mod query;
+mod rate;
+mod response;
+mod route;
+mod wire;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::{Method, Request};
+use model::Permission::{Read, Write};
+use service::Service;
+
+use auth::Caller;
+use error::ApiError;
+use lingering::Body;
+use response::Response;
+use route::{Resource, Route};
+
+pub use listener::{Listener, ListenerSettings};
+
+/// What every request is answered with. Cheap to clone.
+#[derive(Clone)]
+pub struct App {
+    service: Service,
+    settings: Arc<AppSettings>,
+    batch_rates: rate::Rates,
+}
+
+/// What the HTTP layer is told at start.
+#[derive(Clone, Debug)]
+pub struct AppSettings {
+    /// Whether list v1 also sends `items`, which makes the SDKs' auto-paging work.
+    pub list_v1_items: bool,
+    /// The longest gap between two pieces of a request body.
+    pub upload_idle_timeout: Duration,
+    /// Requests a second which one batch token may make.
+    pub batch_requests_per_second: u32,
+}
+
+type Answer = Result<Response, ApiError>;
+
+/// A request whose body may be left unread: what is left is drained behind the answer's back.
+type Req = Request<Body>;
+
+impl App {
+    /// Answers with the use cases of `service`.
+    pub fn new(service: Service, settings: AppSettings) -> Self {
+        let batch_rates = rate::Rates::new(settings.batch_requests_per_second);
+        Self {
+            service,
+            settings: Arc::new(settings),
+            batch_rates,
+        }
+    }
+
+    /// Answers one request; never fails.
+    async fn handle(self, request: Request<Incoming>) -> Response {
+        let (request, lingering) = lingering::lend_body(request, self.settings.upload_idle_timeout);
+        let is_head = request.method() == Method::HEAD;
+        let mut answer = self.answer(request).await;
+        lingering.drain(&mut answer);
+        if is_head {
+            answer = response::without_body(answer);
+        }
+        answer
+    }
+
+    async fn answer(&self, request: Req) -> Response {
+        match Route::of(&request) {
+            Route::Api(account, resource) => {
+                let answer = self.api(request, &account, resource).await;
+                answer.unwrap_or_else(ApiError::into_response)
+            }
+            Route::User(path) => {
+                let answer = api::user::answer(self, &request, &path).await;
+                answer.unwrap_or_else(ApiError::into_response)
+            }
+            Route::Batch(resource) => self.batch(request, resource).await,
+            Route::OneTimeUpload(path) => one_time_upload::answer(self, request, &path).await,
+            Route::Delivery(path) => delivery::answer(self, &request, path).await,
+            Route::Health(check) => health::answer(self, check).await,
+            Route::Unknown => ApiError::no_route(request.uri().path()).into_response(),
+        }
+    }
+
+    /// `/client/v4/accounts/{account_id}/…`: route, credentials, permission, then the use case.
+    async fn api(&self, request: Req, account: &str, resource: Resource) -> Answer {
+        let path = request.uri().path().to_owned();
+        let account = api::known_account(self, account, &path).await?;
+        if let Resource::TokenVerify = resource {
+            return api::user::verify_account_token(self, &request, &account).await;
+        }
+        let permission = resource.permission(request.method());
+        let permission =
+            permission.ok_or_else(|| ApiError::method_not_allowed(request.method()))?;
+        auth::require(self, &request, &account, permission).await?;
+        self.dispatch(request, account, resource).await
+    }
+
+    /// The management API, endpoint by endpoint (management-api.md, section 1.1).
+    async fn dispatch(&self, request: Req, account: Caller, resource: Resource) -> Answer {
+        let method = request.method().clone();
+        match (method, resource) {
+            (Method::POST, Resource::Images) => api::images::upload(self, request, account).await,
+            (_, Resource::Images) => api::images::list_v1(self, &request, account).await,
+            (Method::PATCH, Resource::Image(id)) => {
+                api::images::edit(self, request, account, id).await
+            }
+            (Method::DELETE, Resource::Image(id)) => api::images::delete(self, account, id).await,
+            (_, Resource::Image(id)) => api::images::get(self, account, id).await,
+            (_, Resource::Blob(id)) => api::images::blob(self, &request, account, id).await,
+            (_, Resource::Stats) => api::images::stats(self, account).await,
+            (Method::PUT, Resource::Key(name)) => api::keys::put(self, account, &name).await,
+            (Method::DELETE, Resource::Key(name)) => api::keys::delete(self, account, &name).await,
+            (_, Resource::Keys | Resource::Key(_)) => api::keys::list(self, account).await,
+            (Method::POST, Resource::Variants) => {
+                api::variants::create(self, request, account).await
+            }
+            (_, Resource::Variants) => api::variants::list(self, account).await,
+            (Method::PATCH, Resource::Variant(name)) => {
+                api::variants::edit(self, request, account, &name).await
+            }
+            (Method::DELETE, Resource::Variant(name)) => {
+                api::variants::delete(self, account, &name).await
+            }
+            (_, Resource::Variant(name)) => api::variants::get(self, account, &name).await,
+            (Method::PATCH, Resource::Config) => api::config::edit(self, request, account).await,
+            (_, Resource::Config) => Ok(api::config::get(&account)),
+            (_, Resource::BatchToken) => Ok(api::batch::token(self, &account)),
+            (_, Resource::DirectUploadV1) => {
+                api::direct_upload::create_v1(self, request, account).await
+            }
+            (_, Resource::DirectUploadV2) => {
+                api::direct_upload::create_v2(self, request, account).await
+            }
+            (_, Resource::ImagesV2) => api::images::list_v2(self, &request, account).await,
+            (_, Resource::Account) => Ok(api::user::account(&account)),
+            (_, Resource::TokenVerify) => Err(ApiError::no_route(request.uri().path())),
+        }
+    }
+
+    /// `/batch/images/…`, or `/images/…` on a host named `batch.…`: a part of the API, with the
+    /// account from the token.
+    async fn batch(&self, request: Req, resource: Resource) -> Response {
+        if request.method() == Method::OPTIONS {
+            return response::preflight(&request, api::batch::METHODS);
+        }
+        let answer = match api::batch::open(self, &request, &resource).await {
+            Ok(account) => self.dispatch(request, account, resource).await,
+            Err(error) => Err(error),
+        };
+        response::readable_by_any_origin(answer.unwrap_or_else(ApiError::into_response))
+    }
+}
+
+impl Resource {
+    /// What a method on this resource needs; `None` if the resource does not have the method.
+    fn permission(&self, method: &Method) -> Option<model::Permission> {
+        let reading = matches!(*method, Method::GET | Method::HEAD);
+        match self {
+            Self::Images | Self::Variants => match *method {
+                Method::POST => Some(Write),
+                _ => reading.then_some(Read),
+            },
+            Self::Image(_) | Self::Variant(_) => match *method {
+                Method::PATCH | Method::DELETE => Some(Write),
+                _ => reading.then_some(Read),
+            },
+            Self::Key(_) => matches!(*method, Method::PUT | Method::DELETE).then_some(Write),
+            Self::Config => match *method {
+                Method::PATCH => Some(Write),
+                _ => reading.then_some(Read),
+            },
+            Self::DirectUploadV1 | Self::DirectUploadV2 => {
+                (*method == Method::POST).then_some(Write)
+            }
+            Self::BatchToken => reading.then_some(Write),
+            Self::Blob(_)
+            | Self::Stats
+            | Self::Keys
+            | Self::ImagesV2
+            | Self::Account
+            | Self::TokenVerify => reading.then_some(Read),
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! The management API, a file per resource. A handler translates: typed values come in, one use
+//! case is called, a wire type goes out.
+
+pub(super) mod batch;
+pub(super) mod config;
+pub(super) mod direct_upload;
+pub(super) mod images;
+pub(super) mod keys;
+pub(super) mod user;
+pub(super) mod variants;
+
+use hyper::StatusCode;
+use model::{Account, AccountId, VariantName};
+
+use super::App;
+use super::error::ApiError;
+use super::response::{self, Response};
+use super::wire::Envelope;
+
+/// The account in a path. Routing is judged before authentication (management-api.md, 1.4).
+pub(super) async fn known_account(app: &App, id: &str, path: &str) -> Result<Account, ApiError> {
+    let id = AccountId::try_from(id).map_err(|_| ApiError::no_route(path))?;
+    let account = app.service.account(&id).await?;
+    account.ok_or_else(|| ApiError::no_route(path))
+}
+
+/// A success with this result.
+fn success(result: impl serde::Serialize) -> Response {
+    response::json(StatusCode::OK, &Envelope::of(result))
+}
+
+/// The names which `variants[]` of an image lists.
+async fn variant_names(app: &App, account: &Account) -> Result<Vec<VariantName>, ApiError> {
+    let variants = app.service.variants(&account.id).await?;
+    Ok(variants.into_iter().map(|variant| variant.name).collect())
+}

@@ -1,0 +1,104 @@
+//! Accepting connections, and letting them finish at the end.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+
+use super::App;
+
+/// A bound address.
+pub struct Listener {
+    socket: TcpListener,
+    settings: ListenerSettings,
+}
+
+/// What the listener is told at start.
+#[derive(Clone, Copy, Debug)]
+pub struct ListenerSettings {
+    /// Connections at one time; more wait in the system's queue.
+    pub connections_max: usize,
+    /// Time for the head of a request to arrive.
+    pub header_timeout: Duration,
+    /// Time for open requests to finish after the end was asked for.
+    pub drain_timeout: Duration,
+}
+
+impl Listener {
+    /// Binds an address; port 0 takes a free one.
+    pub async fn bind(address: SocketAddr, settings: ListenerSettings) -> std::io::Result<Self> {
+        let socket = TcpListener::bind(address).await?;
+        Ok(Self { socket, settings })
+    }
+
+    /// The address which was bound.
+    pub fn address(&self) -> std::io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    /// Serves until `end`, then lets open requests finish within the drain timeout.
+    pub async fn serve(self, app: App, end: impl Future<Output = ()>) {
+        let Self { socket, settings } = self;
+        let slots = Arc::new(Semaphore::new(settings.connections_max));
+        let connections = GracefulShutdown::new();
+        let mut builder = auto::Builder::new(TokioExecutor::new());
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(settings.header_timeout)
+            .http2()
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(128)
+            .keep_alive_interval(Duration::from_secs(30));
+        let mut end = std::pin::pin!(end);
+        loop {
+            let slot = tokio::select! {
+                slot = slots.clone().acquire_owned() => slot,
+                () = &mut end => break,
+            };
+            let accepted = tokio::select! {
+                accepted = socket.accept() => accepted,
+                () = &mut end => break,
+            };
+            let stream = match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    // Out of descriptors, or a client gone before it was greeted: go on, not hot.
+                    tracing::warn!(%error, "a connection cannot be accepted");
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                    continue;
+                }
+            };
+            // Small answers must not wait for acknowledgements.
+            if let Err(error) = stream.set_nodelay(true) {
+                tracing::debug!(%error, "TCP_NODELAY cannot be set");
+            }
+            let app = app.clone();
+            let service = service_fn(move |request| {
+                let app = app.clone();
+                async move { Ok::<_, std::convert::Infallible>(app.handle(request).await) }
+            });
+            let connection = builder
+                .serve_connection(TokioIo::new(stream), service)
+                .into_owned();
+            let connection = connections.watch(connection);
+            tokio::spawn(async move {
+                if let Err(error) = connection.await {
+                    tracing::debug!(error, "a connection ended early");
+                }
+                drop(slot);
+            });
+        }
+        drop(socket);
+        let drained = tokio::time::timeout(settings.drain_timeout, connections.shutdown());
+        if drained.await.is_err() {
+            tracing::warn!("open requests were cut off at the end of the drain timeout");
+        }
+    }
+}

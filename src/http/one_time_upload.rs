@@ -1,0 +1,55 @@
+//! `POST /upload/{hash}/{id}`: an end user's upload, without credentials, once
+//! (management-api.md, section 3.6).
+
+use hyper::header::ALLOW;
+use hyper::{Method, StatusCode};
+use model::{AccountHash, ImageId};
+use serde_json::json;
+
+use super::error::ApiError;
+use super::form::{self, Form};
+use super::path::decode_segment;
+use super::response::{self, Response};
+use super::wire::{self, Envelope};
+use super::{Answer, App, Req};
+
+const METHODS: &str = "POST, OPTIONS";
+
+/// Every answer can be read by scripts of any page: browsers are what this is for.
+pub(super) async fn answer(app: &App, request: Req, path: &str) -> Response {
+    let answer = match *request.method() {
+        Method::OPTIONS => return response::preflight(&request, METHODS),
+        Method::POST => upload(app, request, path).await,
+        ref other => Err(ApiError::method_not_allowed(other)),
+    };
+    let mut answer = answer.unwrap_or_else(ApiError::into_response);
+    if answer.status() == StatusCode::METHOD_NOT_ALLOWED {
+        response::set(&mut answer, ALLOW, METHODS);
+    }
+    response::readable_by_any_origin(answer)
+}
+
+async fn upload(app: &App, request: Req, path: &str) -> Answer {
+    let (hash, id) = path.split_once('/').unwrap_or((path, ""));
+    let segments: Vec<String> = id.split('/').map(decode_segment).collect();
+    let id = ImageId::from_path(segments.join("/"));
+    let hash =
+        AccountHash::try_from(hash).map_err(|_| service::Error::ImageNotFound(id.clone()))?;
+    let account = app.service.open_direct_upload(&hash, &id).await?;
+    if form::boundary(&request).is_none() {
+        return Err(ApiError::not_a_form());
+    }
+    let settings = app.service.settings();
+    let mut form = Form::read(request, &settings.limits).await?;
+    let file = form.file.take();
+    let file = file.ok_or_else(|| ApiError::bad_request("the part 'file' must be sent"))?;
+    let filled = app
+        .service
+        .fill_direct_upload(&account, &id, file.bytes, file.filename)
+        .await?;
+    let variants = app.service.variants(&account.id).await?;
+    let names: Vec<_> = variants.into_iter().map(|variant| variant.name).collect();
+    let image = wire::public_image(filled, &account, &names, &settings.addresses);
+    let envelope = Envelope::of(image).with_info(json!(null));
+    Ok(response::json(StatusCode::OK, &envelope))
+}

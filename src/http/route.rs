@@ -1,0 +1,296 @@
+//! From method, host and undecoded path to a route (management-api.md, section 1.3).
+//!
+//! The path is split before it is decoded, so that `a%2Fb` and `a/b` both name the image `a/b`
+//! while `keys%2Fa` still names an image and not a key.
+
+use hyper::{Method, Request, header};
+use model::{AccountHash, ImageId};
+
+use super::path::decode_segment;
+
+/// Where a request belongs.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Route {
+    /// `/client/v4/accounts/{account_id}/…`, with the account id decoded.
+    Api(String, Resource),
+    /// `/client/v4/user…`, `/client/v4/accounts`, `/client/v4/memberships`: the path below
+    /// `/client/v4/`.
+    User(String),
+    /// `/batch/images/…`, or `/images/…` on `batch.…`.
+    Batch(Resource),
+    /// `/upload/{hash}/{id}`, or `/{hash}/{id}` on `upload.…`: the path from the hash on.
+    OneTimeUpload(String),
+    /// `/{hash}/{id}/{variant}`, also below `/cdn-cgi/imagedelivery`.
+    Delivery(DeliveryPath),
+    /// `/livez`, `/readyz`, `/health`.
+    Health(Check),
+    /// Nothing of ours.
+    Unknown,
+}
+
+/// A path which is a delivery address by its form.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct DeliveryPath {
+    /// From the hash on, undecoded.
+    pub(super) path: String,
+}
+
+/// Which health is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Check {
+    /// Whether the process answers.
+    Live,
+    /// Whether it can do its work.
+    Ready,
+}
+
+/// What below an account a path names.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Resource {
+    /// The account itself.
+    Account,
+    /// `images/v1`
+    Images,
+    /// `images/v1/{image_id}`
+    Image(ImageId),
+    /// `images/v1/{image_id}/blob`
+    Blob(ImageId),
+    /// `images/v1/stats`
+    Stats,
+    /// `images/v1/keys`
+    Keys,
+    /// `images/v1/keys/{name}`
+    Key(String),
+    /// `images/v1/variants`
+    Variants,
+    /// `images/v1/variants/{variant_id}`
+    Variant(String),
+    /// `images/v1/config`
+    Config,
+    /// `images/v1/batch_token`
+    BatchToken,
+    /// `images/v1/direct_upload`
+    DirectUploadV1,
+    /// `images/v2`
+    ImagesV2,
+    /// `images/v2/direct_upload`
+    DirectUploadV2,
+    /// `tokens/verify`
+    TokenVerify,
+}
+
+impl Route {
+    pub(super) fn of<B>(request: &Request<B>) -> Self {
+        let host = request
+            .uri()
+            .host()
+            .or_else(|| request.headers().get(header::HOST)?.to_str().ok())
+            .unwrap_or_default();
+        Self::parse(request.method(), host, request.uri().path())
+    }
+
+    fn parse(method: &Method, host: &str, path: &str) -> Self {
+        if let Some(rest) = path.strip_prefix("/client/v4/") {
+            return Self::parse_api(method, rest);
+        }
+        match path {
+            "/livez" => return Self::Health(Check::Live),
+            "/readyz" | "/health" => return Self::Health(Check::Ready),
+            _ => {}
+        }
+        if let Some(rest) = path.strip_prefix("/upload/") {
+            return Self::OneTimeUpload(rest.to_owned());
+        }
+        if let Some(rest) = path.strip_prefix("/batch/images/") {
+            return resource(method, &images_segments(rest)).map_or(Self::Unknown, Self::Batch);
+        }
+        if host.starts_with("batch.")
+            && let Some(rest) = path.strip_prefix("/images/")
+        {
+            return resource(method, &images_segments(rest)).map_or(Self::Unknown, Self::Batch);
+        }
+        let delivery = path
+            .strip_prefix(model::signed_url::PREFIX)
+            .filter(|rest| rest.starts_with('/'));
+        if let Some(delivery) = delivery {
+            let path = delivery[1..].to_owned();
+            return Self::Delivery(DeliveryPath { path });
+        }
+        let first = path[1.min(path.len())..].split('/').next();
+        if !first.is_some_and(|first| AccountHash::try_from(first).is_ok()) {
+            return Self::Unknown;
+        }
+        let path = path[1..].to_owned();
+        if host.starts_with("upload.") {
+            Self::OneTimeUpload(path)
+        } else {
+            Self::Delivery(DeliveryPath { path })
+        }
+    }
+
+    fn parse_api(method: &Method, rest: &str) -> Self {
+        let rest = rest.strip_suffix('/').unwrap_or(rest);
+        let Some(below) = rest.strip_prefix("accounts/") else {
+            return match rest {
+                "accounts" | "memberships" | "user" | "user/tokens/verify" => {
+                    Self::User(rest.to_owned())
+                }
+                _ => Self::Unknown,
+            };
+        };
+        let (account, below) = below.split_once('/').unwrap_or((below, ""));
+        let account = decode_segment(account);
+        if below.is_empty() {
+            return Self::Api(account, Resource::Account);
+        }
+        let segments: Vec<&str> = below.split('/').collect();
+        resource(method, &segments).map_or(Self::Unknown, |found| Self::Api(account, found))
+    }
+}
+
+/// `v1/…` as `images/v1/…`: the batch host has the same paths.
+fn images_segments(rest: &str) -> Vec<&str> {
+    let rest = rest.strip_suffix('/').unwrap_or(rest);
+    std::iter::once("images").chain(rest.split('/')).collect()
+}
+
+fn resource(method: &Method, segments: &[&str]) -> Option<Resource> {
+    let reading = matches!(*method, Method::GET | Method::HEAD);
+    let found = match segments {
+        ["tokens", "verify"] => Resource::TokenVerify,
+        ["images", "v2"] => Resource::ImagesV2,
+        ["images", "v2", "direct_upload"] => Resource::DirectUploadV2,
+        ["images", "v1"] => Resource::Images,
+        ["images", "v1", "stats"] => Resource::Stats,
+        ["images", "v1", "config"] => Resource::Config,
+        ["images", "v1", "batch_token"] => Resource::BatchToken,
+        ["images", "v1", "direct_upload"] => Resource::DirectUploadV1,
+        ["images", "v1", "keys"] => Resource::Keys,
+        ["images", "v1", "keys", name] => Resource::Key(decode_segment(name)),
+        ["images", "v1", "variants"] => Resource::Variants,
+        ["images", "v1", "variants", name] => Resource::Variant(decode_segment(name)),
+        ["images", "v1", first, ..] if ImageId::RESERVED.contains(first) => return None,
+        ["images", "v1", id @ .., "blob"] if reading && !id.is_empty() => {
+            Resource::Blob(image_id(id))
+        }
+        ["images", "v1", id @ ..] => Resource::Image(image_id(id)),
+        _ => return None,
+    };
+    Some(found)
+}
+
+/// Segments of an id, decoded once each: raw and encoded slashes name the same image.
+fn image_id(segments: &[&str]) -> ImageId {
+    let decoded: Vec<String> = segments
+        .iter()
+        .map(|segment| decode_segment(segment))
+        .collect();
+    ImageId::from_path(decoded.join("/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn api(method: &Method, path: &str) -> Option<Resource> {
+        let path = format!("/client/v4/accounts/a/{path}");
+        match Route::parse(method, "", &path) {
+            Route::Api(account, resource) => {
+                assert_eq!(account, "a");
+                Some(resource)
+            }
+            _ => None,
+        }
+    }
+
+    fn id(text: &str) -> ImageId {
+        ImageId::from_path(text.to_owned())
+    }
+
+    #[test]
+    fn every_spelling_of_an_id_names_the_same_image() {
+        for path in [
+            "images/v1/a%2Fb%20c%25%C3%A9",
+            "images/v1/a%2fb%20c%25%c3%a9",
+            "images/v1/a/b%20c%%C3%A9",
+            "images/v1/a/b%20c%25é",
+        ] {
+            let expected = Resource::Image(id("a/b c%é"));
+            assert_eq!(api(&Method::GET, path), Some(expected), "{path}");
+        }
+        let plus = Resource::Image(id("a+b!$&'()*,;=:@"));
+        assert_eq!(
+            api(&Method::DELETE, "images/v1/a+b!$&'()*,;=:@"),
+            Some(plus)
+        );
+    }
+
+    #[test]
+    fn blobs_are_told_from_ids() {
+        let get = |path| api(&Method::GET, path);
+        assert_eq!(get("images/v1/x/blob"), Some(Resource::Blob(id("x"))));
+        assert_eq!(get("images/v1/a/b/blob"), Some(Resource::Blob(id("a/b"))));
+        assert_eq!(
+            get("images/v1/a%2Fblob"),
+            Some(Resource::Image(id("a/blob")))
+        );
+        assert_eq!(
+            get("images/v1/a%2Fblob/blob"),
+            Some(Resource::Blob(id("a/blob")))
+        );
+        assert_eq!(get("images/v1/blob"), Some(Resource::Image(id("blob"))));
+        let deleted = api(&Method::DELETE, "images/v1/a/blob");
+        assert_eq!(deleted, Some(Resource::Image(id("a/blob"))));
+    }
+
+    #[test]
+    fn reserved_words_win_unless_encoded() {
+        let get = |path| api(&Method::GET, path);
+        assert_eq!(get("images/v1/stats"), Some(Resource::Stats));
+        assert_eq!(
+            get("images/v1/keys/k%201"),
+            Some(Resource::Key("k 1".into()))
+        );
+        assert_eq!(
+            get("images/v1/keys%2Fk"),
+            Some(Resource::Image(id("keys/k")))
+        );
+        assert_eq!(get("images/v1/keys/a/b"), None);
+        assert_eq!(get("images/v1/config/x"), None);
+        assert_eq!(get("images/v3"), None);
+        assert_eq!(get("images"), None);
+        assert_eq!(get("images/v1/"), Some(Resource::Images));
+    }
+
+    #[test]
+    fn hosts_and_prefixes_choose_the_surface() {
+        let hash = "Vi7wi5KSItxGFsWRG2Us6Q";
+        let route = |host: &str, path: &str| Route::parse(&Method::GET, host, path);
+        let delivery = |path: String| Route::Delivery(DeliveryPath { path });
+        let path = format!("{hash}/a/b%2Fc/public");
+        assert_eq!(route("", &format!("/{path}")), delivery(path.clone()));
+        let prefixed = format!("/cdn-cgi/imagedelivery/{path}");
+        assert_eq!(route("any.example", &prefixed), delivery(path.clone()));
+        assert_eq!(
+            route("", &format!("/upload/{hash}/x")),
+            Route::OneTimeUpload(format!("{hash}/x"))
+        );
+        assert_eq!(
+            route("upload.example:80", &format!("/{hash}/x")),
+            Route::OneTimeUpload(format!("{hash}/x"))
+        );
+        assert_eq!(
+            route("", "/batch/images/v2"),
+            Route::Batch(Resource::ImagesV2)
+        );
+        assert_eq!(
+            route("batch.example", "/images/v1/a/b"),
+            Route::Batch(Resource::Image(id("a/b")))
+        );
+        assert_eq!(route("", "/images/v1/a"), Route::Unknown);
+        assert_eq!(route("", "/"), Route::Unknown);
+        assert_eq!(route("", ""), Route::Unknown);
+        assert_eq!(route("", "*"), Route::Unknown);
+        assert_eq!(route("", "/livez"), Route::Health(Check::Live));
+    }
+}
