@@ -1,0 +1,48 @@
+# The one door to building, running and testing. `make` or `make help` lists everything.
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: setup-build ## build the release and serve from ./data; what is missing is installed
+	cargo run --release --locked -- serve
+
+.PHONY: test
+test: setup-build setup-tests ## every test; what they need is installed into .tools
+	CALOTYPE_REQUIRE_CLIENTS=1 scripts/test.sh
+
+.PHONY: test-quick
+test-quick: ## the tests which need nothing but Rust and a C compiler
+	CALOTYPE_KILL_ROUNDS=2 scripts/test.sh -- --skip sdk_does_everything --skip documented_go_program
+
+.PHONY: durability
+durability: ## kill a server 200 times and look for what it lost
+	CALOTYPE_KILL_ROUNDS=200 cargo test --locked --test durability -- --nocapture
+
+.PHONY: check
+check: setup-build setup-check ## format, lints, documentation, dependencies
+	scripts/check.sh
+
+.PHONY: fmt
+fmt: ## format the code
+	cargo fmt --all
+
+.PHONY: dist
+dist: setup-build ## pack the release into target/dist
+	scripts/dist.sh
+
+.PHONY: setup-build
+setup-build: ## install the compilers which a build needs
+	@scripts/setup-build.sh
+
+.PHONY: setup-check
+setup-check: ## install the linters into .tools
+	@scripts/setup-check.sh
+
+.PHONY: setup-tests
+setup-tests: ## install the client libraries into .tools
+	@scripts/setup-tests.sh
