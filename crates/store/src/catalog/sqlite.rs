@@ -9,6 +9,8 @@ mod readers;
 mod rows;
 mod schema;
 mod sweep;
+#[cfg(test)]
+mod tests;
 mod tokens;
 mod variants;
 mod writer;

@@ -62,10 +62,12 @@ pub(super) fn insert(
     let connection = writing.connection;
     let account = rows::require_account(connection, account)?;
     image.uploaded = writing.unique_moment(image.uploaded);
-    let pk = insert_row(connection, account, &image)?;
     if let Some(source) = &image.source {
-        require_place(connection, account, images_max)?;
         sweep::take(connection, &source.blob)?;
+    }
+    let pk = insert_row(connection, account, &image)?;
+    if !image.is_draft() {
+        require_place(connection, account, images_max)?;
         appear(connection, account, pk, &image)?;
     }
     Ok(image)

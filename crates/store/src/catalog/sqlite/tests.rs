@@ -1,0 +1,122 @@
+//! What the writer does when the database fails it, which needs a hand on its connection.
+
+use futures_util::future::join_all;
+use model::{BlobKey, Timestamp};
+
+use super::*;
+
+const LATE: Timestamp = Timestamp::from_seconds(4_000_000_000);
+
+async fn catalog() -> Sqlite {
+    Sqlite::open_in_memory(Vault::from_key([7; 32]))
+        .await
+        .unwrap()
+}
+
+async fn limit_pages(catalog: &Sqlite, pages: i64) {
+    catalog
+        .write(move |writing| {
+            let sql = format!("PRAGMA max_page_count = {pages}");
+            writing.connection.query_row(&sql, [], |_| Ok(()))?;
+            Ok(())
+        })
+        .await
+        .unwrap();
+}
+
+async fn reserve_many(catalog: &Sqlite) -> Vec<Result<(), Error>> {
+    let keys: Vec<_> = (0..1_000).map(|_| BlobKey::generate()).collect();
+    join_all(keys.iter().map(|key| catalog.reserve_blob(key, LATE))).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_which_cannot_grow_says_so_and_recovers() {
+    let catalog = catalog().await;
+    limit_pages(&catalog, 1).await;
+    let outcomes = reserve_many(&catalog).await;
+    let (kept, refused): (Vec<_>, Vec<_>) = outcomes.into_iter().partition(Result::is_ok);
+    assert!(!refused.is_empty(), "the limit was not reached");
+    for outcome in refused {
+        assert!(matches!(outcome, Err(Error::NoSpace(_))), "{outcome:?}");
+    }
+    let stored = catalog.abandoned_blobs(LATE, 0).await.unwrap();
+    assert_eq!(stored, []);
+    limit_pages(&catalog, 1_000_000).await;
+    let stored = catalog.abandoned_blobs(LATE, 10_000).await.unwrap();
+    assert_eq!(stored.len(), kept.len(), "a write was kept by halves");
+    assert!(reserve_many(&catalog).await.iter().all(Result::is_ok));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panicking_job_fails_alone() {
+    let catalog = catalog().await;
+    let key = BlobKey::generate();
+    let (panicked, reserved) = tokio::join!(
+        catalog.write(|_| -> Result<(), Error> { panic!("out of luck") }),
+        catalog.reserve_blob(&key, LATE)
+    );
+    let text = match panicked {
+        Err(Error::Database(cause)) => cause.to_string(),
+        other => panic!("{other:?}"),
+    };
+    assert!(text.contains("out of luck"), "{text}");
+    reserved.unwrap();
+    assert!(catalog.knows_blob(&key).await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failing_commit_fails_every_job() {
+    let catalog = catalog().await;
+    // A violated reference is found by the commit when it is deferred.
+    let broken = catalog.write(|writing| {
+        writing.connection.execute_batch(
+            "PRAGMA defer_foreign_keys = ON;
+             INSERT INTO variants (account, name, options, never_require_signed_urls)
+             VALUES (4711, 'a', '{}', 0);",
+        )?;
+        Ok(())
+    });
+    let key = BlobKey::generate();
+    let (broken, reserved) = tokio::join!(broken, catalog.reserve_blob(&key, LATE));
+    assert!(matches!(broken, Err(Error::Database(_))), "{broken:?}");
+    // It may have been in the same transaction, or in the next.
+    assert_eq!(
+        catalog.knows_blob(&key).await.unwrap(),
+        reserved.is_ok(),
+        "{reserved:?}"
+    );
+    let next = BlobKey::generate();
+    catalog.reserve_blob(&next, LATE).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commits_are_durable() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("catalog");
+    let catalog = Sqlite::open(&path, Vault::from_key([7; 32])).await.unwrap();
+    let settings = catalog
+        .write(|writing| {
+            let read = |name| {
+                writing
+                    .connection
+                    .pragma_query_value(None, name, |row| row.get::<_, i64>(0))
+            };
+            let mode = writing
+                .connection
+                .pragma_query_value(None, "journal_mode", |row| row.get::<_, String>(0))?;
+            Ok((mode, read("synchronous")?, read("page_size")?))
+        })
+        .await
+        .unwrap();
+    // 2 is FULL: the log is synced with every commit.
+    assert_eq!(settings, ("wal".to_owned(), 2, 4096));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_temporary_catalog_leaves_nothing() {
+    let catalog = catalog().await;
+    let folder = catalog.temporary.clone().unwrap();
+    assert!(folder.exists());
+    drop(catalog);
+    assert!(!folder.exists());
+}
