@@ -7,6 +7,8 @@
 
 mod file;
 mod shards;
+#[cfg(test)]
+mod tests;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

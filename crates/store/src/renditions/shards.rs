@@ -311,7 +311,7 @@ fn total(entries: &[Entry]) -> u64 {
 }
 
 fn blocks(bytes: u64) -> u64 {
-    bytes.next_multiple_of(BLOCK_BYTES)
+    bytes.max(1).next_multiple_of(BLOCK_BYTES)
 }
 
 fn absent_is_fine(outcome: io::Result<()>) -> io::Result<()> {

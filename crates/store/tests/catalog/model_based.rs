@@ -177,7 +177,7 @@ fn object(value: impl Strategy<Value = Value>) -> impl Strategy<Value = Value> {
     let entry = (prop::sample::select(KEYS.to_vec()), value);
     prop::collection::vec(entry, 0..4).prop_map(|entries| {
         let entries = entries.into_iter().map(|(key, value)| (key.into(), value));
-        Value::Object(Map::from_iter(entries))
+        Value::Object(entries.collect::<Map<_, _>>())
     })
 }
 
