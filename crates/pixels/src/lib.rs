@@ -7,13 +7,20 @@
 //! AVIF and HEIC are recognised and measured, and neither decoded nor written yet.
 
 mod cancel;
+mod colour;
+mod decode;
+mod encode;
 mod error;
 mod exif;
+mod geometry;
 mod inspect;
 mod negotiate;
 mod orientation;
+mod plan;
+mod raster;
 mod render;
 mod rendition;
+mod steps;
 mod svg;
 mod verify;
 

@@ -1,5 +1,16 @@
 //! Which format a rendition has (transformations.md, sections 3.3 to 3.5).
 
+use model::Transform;
+use model::transform::{Format, Quality};
+
+use crate::encode::Target;
+use crate::{Error, Warning};
+
+/// Areas for which a JPEG is sequential in any case, in pixels: tiny ones gain nothing from
+/// progression, and huge ones cost decoders too much memory.
+const PROGRESSIVE_AREA_MIN: u64 = 50 * 50;
+const PROGRESSIVE_AREA_MAX: u64 = 3000 * 3000;
+
 /// The formats which the client accepts beyond those that everybody does. Only a media type which
 /// `Accept` names counts; a wildcard does not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -8,4 +19,71 @@ pub struct Accepts {
     pub avif: bool,
     /// `image/webp`
     pub webp: bool,
+}
+
+/// What is written for a transform, once it is known whether the pixels need alpha.
+pub(crate) fn target(
+    transform: &Transform,
+    accepts: Accepts,
+    animated: bool,
+    has_alpha: bool,
+    (width, height): (u32, u32),
+    warnings: &mut Vec<Warning>,
+) -> Result<Target, Error> {
+    let area = u64::from(width) * u64::from(height);
+    let progressive =
+        (PROGRESSIVE_AREA_MIN..=PROGRESSIVE_AREA_MAX).contains(&area) && !transform.fast;
+    let quality = transform.quality.map_or(Quality::DEFAULT, Quality::number);
+    let jpeg = Target::Jpeg {
+        progressive,
+        quality,
+    };
+    let png = Target::Png {
+        quality: transform.quality.map(Quality::number),
+    };
+    let webp = Target::Webp { quality };
+    let standard = match (animated, has_alpha) {
+        (true, _) => Target::Gif,
+        (false, true) => png,
+        (false, false) => jpeg,
+    };
+    Ok(match transform.format {
+        // The quickest encoder, whatever was asked for by name.
+        _ if transform.fast && !animated && !has_alpha => jpeg,
+        Format::Standard => standard,
+        // AVIF would come first, if this build could write it.
+        Format::Auto if accepts.webp => webp,
+        Format::Auto => standard,
+        Format::Avif => {
+            warnings.push(Warning::NoAvif);
+            if accepts.webp { webp } else { standard }
+        }
+        Format::Webp => webp,
+        Format::Jpeg => jpeg,
+        Format::BaselineJpeg => Target::Jpeg {
+            progressive: false,
+            quality,
+        },
+        Format::Png if has_alpha => png,
+        Format::Png => {
+            warnings.push(Warning::JpegInsteadOfPng);
+            jpeg
+        }
+        Format::PngForce => png,
+        Format::Gif => Target::Gif,
+        Format::Svg => return Err(Error::SvgConversion),
+        // A description has no pixels; the renderer does not ask.
+        Format::Json => standard,
+    })
+}
+
+/// Whether the frames of an animation are kept: only where the format which is asked for has them.
+pub(crate) fn keeps_animation(transform: &Transform) -> bool {
+    transform.anim
+        && !matches!(
+            transform.format,
+            Format::Jpeg | Format::BaselineJpeg | Format::Png | Format::PngForce
+        )
+        // The mask would be made for the first frame alone.
+        && !transform.segment
 }

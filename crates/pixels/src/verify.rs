@@ -1,8 +1,26 @@
-use model::Limits;
+use model::{Limits, MediaType};
 
-use crate::{Error, Header, inspect};
+use crate::decode::{self, Animation};
+use crate::{Cancel, Error, Header, inspect, sanitise_svg};
 
-/// Reads the header and makes sure that the picture is really there.
+/// [`inspect`], and makes sure that the picture is really there, as uploads need it: JPEG is
+/// decoded at an eighth of its size, PNG row by row, and every frame of GIF and WebP. SVG has to
+/// survive sanitising. AVIF and HEIC are only inspected in this build.
 pub fn verify(source: &[u8], limits: &Limits) -> Result<Header, Error> {
-    inspect(source, limits)
+    let header = inspect(source, limits)?;
+    let cancel = Cancel::never();
+    match header.format {
+        MediaType::Jpeg => decode::jpeg::verify(source, limits)?,
+        MediaType::Png => decode::png::verify(source, &cancel)?,
+        MediaType::Gif | MediaType::Webp if header.is_animated() => {
+            let mut frames = Animation::new(source, &header)?;
+            while frames.next(&cancel)?.is_some() {}
+        }
+        MediaType::Gif | MediaType::Webp => {
+            decode::first_picture(source, &header, 8, limits, &cancel).map(drop)?;
+        }
+        MediaType::Svg => sanitise_svg(source, limits).map(drop)?,
+        MediaType::Avif | MediaType::Heic => {}
+    }
+    Ok(header)
 }

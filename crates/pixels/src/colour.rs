@@ -1,0 +1,108 @@
+//! Any colour space to sRGB (transformations.md, section 2.12).
+
+use moxcms::{ColorProfile, DataColorSpace, Layout, TransformExecutor, TransformOptions};
+
+use crate::raster::Raster;
+
+/// Samples as a decoder gives them, 8 bits each.
+pub(crate) enum Samples {
+    Gray(Vec<u8>),
+    GrayAlpha(Vec<u8>),
+    Rgb(Vec<u8>),
+    Rgba(Vec<u8>),
+    /// Amounts of ink.
+    Cmyk(Vec<u8>),
+}
+
+/// Converts through the embedded profile. A profile which is broken, or which is of another kind of
+/// image, is ignored, as browsers do.
+pub(crate) fn to_srgb(width: u32, height: u32, samples: Samples, profile: Option<&[u8]>) -> Raster {
+    let profile = profile
+        .and_then(|bytes| ColorProfile::new_from_slice(bytes).ok())
+        .filter(|profile| !is_srgb(profile));
+    let through = |from: &[u8], from_layout, to_layout, space| {
+        let profile = profile
+            .as_ref()
+            .filter(|profile| profile.color_space == space)?;
+        convert(profile, from, from_layout, to_layout)
+    };
+    let (channels, data) = match samples {
+        Samples::Gray(gray) => (
+            3,
+            through(&gray, Layout::Gray, Layout::Rgb, DataColorSpace::Gray)
+                .unwrap_or_else(|| gray.iter().flat_map(|value| [*value; 3]).collect()),
+        ),
+        Samples::GrayAlpha(gray) => (
+            4,
+            through(&gray, Layout::GrayAlpha, Layout::Rgba, DataColorSpace::Gray).unwrap_or_else(
+                || {
+                    gray.chunks_exact(2)
+                        .flat_map(|pixel| [pixel[0], pixel[0], pixel[0], pixel[1]])
+                        .collect()
+                },
+            ),
+        ),
+        Samples::Rgb(rgb) => (
+            3,
+            through(&rgb, Layout::Rgb, Layout::Rgb, DataColorSpace::Rgb).unwrap_or(rgb),
+        ),
+        Samples::Rgba(rgba) => (
+            4,
+            through(&rgba, Layout::Rgba, Layout::Rgba, DataColorSpace::Rgb).unwrap_or(rgba),
+        ),
+        Samples::Cmyk(ink) => (
+            3,
+            through(&ink, Layout::Rgba, Layout::Rgb, DataColorSpace::Cmyk)
+                .unwrap_or_else(|| ink.chunks_exact(4).flat_map(without_profile).collect()),
+        ),
+    };
+    Raster::new(width, height, channels, data)
+}
+
+/// Ink as if it were ideal: what is left of the light, less what black takes.
+fn without_profile(ink: &[u8]) -> [u8; 3] {
+    [0, 1, 2].map(|channel| {
+        let light = u32::from(255 - ink[channel]) * u32::from(255 - ink[3]);
+        ((light + 127) / 255) as u8
+    })
+}
+
+/// Whether the profile only says what is assumed anyway. Profiles are told by their names, which
+/// costs nothing; a nameless one goes the long way and comes out the same.
+fn is_srgb(profile: &ColorProfile) -> bool {
+    use moxcms::ProfileText;
+    let named = |text: &str| text.contains("sRGB");
+    profile.color_space == DataColorSpace::Rgb
+        && match &profile.description {
+            Some(ProfileText::PlainString(text)) => named(text),
+            Some(ProfileText::Localizable(texts)) => texts.iter().any(|text| named(&text.value)),
+            Some(ProfileText::Description(text)) => named(&text.ascii_string),
+            None => false,
+        }
+}
+
+fn convert(
+    profile: &ColorProfile,
+    from: &[u8],
+    from_layout: Layout,
+    to_layout: Layout,
+) -> Option<Vec<u8>> {
+    let transform = profile
+        .create_transform_8bit(
+            from_layout,
+            &ColorProfile::new_srgb(),
+            to_layout,
+            TransformOptions::default(),
+        )
+        .ok()?;
+    let channels = |layout: Layout| match layout {
+        Layout::Gray => 1,
+        Layout::GrayAlpha => 2,
+        Layout::Rgb => 3,
+        _ => 4,
+    };
+    let pixels = from.len() / channels(from_layout);
+    let mut to = vec![0; pixels * channels(to_layout)];
+    transform.transform(from, &mut to).ok()?;
+    Some(to)
+}

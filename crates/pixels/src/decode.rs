@@ -1,0 +1,83 @@
+//! Bytes to pixels: one file per format.
+
+mod gif;
+pub(crate) mod jpeg;
+pub(crate) mod png;
+mod webp;
+
+use model::{Limits, MediaType};
+
+use crate::raster::Raster;
+use crate::{Cancel, Error, Header};
+
+/// How often an animation is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Plays {
+    Forever,
+    /// So many times in all, at least once.
+    Times(u32),
+}
+
+/// One picture of an animation, whole: what lies beneath is in it already.
+pub(crate) struct Frame {
+    pub raster: Raster,
+    /// Milliseconds it is shown.
+    pub delay: u32,
+}
+
+/// The only picture of a still image, or the first of an animation, as it is stored. JPEG comes
+/// scaled to `eighths` of its size; 8 is full size.
+pub(crate) fn first_picture(
+    source: &[u8],
+    header: &Header,
+    eighths: u32,
+    limits: &Limits,
+    cancel: &Cancel,
+) -> Result<Raster, Error> {
+    cancel.check()?;
+    let raster = match header.format {
+        MediaType::Jpeg => jpeg::decode(source, eighths, limits)?,
+        MediaType::Png => png::decode(source, cancel)?,
+        MediaType::Webp if header.frames == 1 => webp::decode(source)?,
+        MediaType::Gif | MediaType::Webp => {
+            let mut animation = Animation::new(source, header)?;
+            let first = animation.next(cancel)?;
+            first.ok_or_else(|| Error::corrupt("no picture"))?.raster
+        }
+        MediaType::Avif | MediaType::Heic => return Err(Error::NoDecoder(header.format)),
+        MediaType::Svg => return Err(Error::SvgConversion),
+    };
+    Ok(raster.without_idle_alpha())
+}
+
+/// The pictures of a GIF or WebP, one after another.
+pub(crate) enum Animation<'a> {
+    Gif(gif::Frames<'a>),
+    Webp(webp::Frames<'a>),
+}
+
+impl<'a> Animation<'a> {
+    pub(crate) fn new(source: &'a [u8], header: &Header) -> Result<Self, Error> {
+        match header.format {
+            MediaType::Gif => gif::Frames::new(source, header).map(Self::Gif),
+            MediaType::Webp => webp::Frames::new(source, header).map(Self::Webp),
+            format => Err(Error::NoDecoder(format)),
+        }
+    }
+
+    pub(crate) fn plays(&self) -> Plays {
+        match self {
+            Self::Gif(frames) => frames.plays(),
+            Self::Webp(frames) => frames.plays(),
+        }
+    }
+
+    /// The next picture; `None` after the last.
+    pub(crate) fn next(&mut self, cancel: &Cancel) -> Result<Option<Frame>, Error> {
+        cancel.check()?;
+        match self {
+            Self::Gif(frames) => frames.next(),
+            Self::Webp(frames) => frames.next(),
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! PNG, of every colour type and depth. Of APNG the default image is taken.
+
+use std::io::Cursor;
+
+use png::{ColorType, Decoder, Limits, Transformations};
+
+use crate::colour::{self, Samples};
+use crate::raster::Raster;
+use crate::{Cancel, Error};
+
+/// Bytes the decoder may use besides the rows: profiles, palettes, text. Its limit does not count
+/// the picture, whose size was judged before.
+const MEMORY_MAX: usize = 64 * 1024 * 1024;
+
+pub(super) fn decode(source: &[u8], cancel: &Cancel) -> Result<Raster, Error> {
+    let mut reader = reader(source)?;
+    let (width, height) = reader.info().size();
+    let (colour_type, _) = reader.output_color_type();
+    let length = reader
+        .output_buffer_size()
+        .ok_or_else(|| Error::corrupt("a size without meaning"))?;
+    let mut samples = vec![0; length];
+    if reader.info().interlaced {
+        reader.next_frame(&mut samples).map_err(Error::corrupt)?;
+    } else {
+        let row_bytes = (length / height.max(1) as usize).max(1);
+        for row in samples.chunks_exact_mut(row_bytes) {
+            cancel.check()?;
+            reader
+                .read_row(row)
+                .map_err(Error::corrupt)?
+                .ok_or_else(|| Error::corrupt("rows are missing"))?;
+        }
+    }
+    let samples = match colour_type {
+        ColorType::Grayscale => Samples::Gray(samples),
+        ColorType::GrayscaleAlpha => Samples::GrayAlpha(samples),
+        ColorType::Rgba => Samples::Rgba(samples),
+        ColorType::Rgb | ColorType::Indexed => Samples::Rgb(samples),
+    };
+    let info = reader.info();
+    // An sRGB chunk has the last word, as the format demands.
+    let profile = info.icc_profile.as_deref().filter(|_| info.srgb.is_none());
+    Ok(colour::to_srgb(width, height, samples, profile))
+}
+
+/// Reads every row and throws it away.
+pub(crate) fn verify(source: &[u8], cancel: &Cancel) -> Result<(), Error> {
+    let mut reader = reader(source)?;
+    loop {
+        cancel.check()?;
+        if reader.next_row().map_err(Error::corrupt)?.is_none() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn reader(source: &[u8]) -> Result<png::Reader<Cursor<&[u8]>>, Error> {
+    let mut decoder = Decoder::new_with_limits(Cursor::new(source), Limits { bytes: MEMORY_MAX });
+    decoder.set_transformations(Transformations::EXPAND | Transformations::STRIP_16);
+    decoder.set_ignore_text_chunk(true);
+    decoder.read_info().map_err(Error::corrupt)
+}

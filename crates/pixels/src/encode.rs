@@ -1,0 +1,115 @@
+//! Pixels to bytes: one file per format.
+
+mod gif;
+mod jpeg;
+mod palette;
+mod png;
+mod webp;
+
+use model::MediaType;
+use model::transform::Colour;
+
+use crate::decode::{Frame, Plays};
+use crate::raster::Raster;
+use crate::steps::flatten;
+use crate::{Cancel, Error};
+
+/// What is written, settled before the encoder begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    Jpeg {
+        progressive: bool,
+        /// 1 to 100.
+        quality: u8,
+    },
+    Png {
+        /// 1 to 100 if it was said: then a palette is allowed.
+        quality: Option<u8>,
+    },
+    Webp {
+        /// 1 to 99; 100 is lossless.
+        quality: u8,
+    },
+    Gif,
+}
+
+impl Target {
+    pub(crate) fn format(self) -> MediaType {
+        match self {
+            Self::Jpeg { .. } => MediaType::Jpeg,
+            Self::Png { .. } => MediaType::Png,
+            Self::Webp { .. } => MediaType::Webp,
+            Self::Gif => MediaType::Gif,
+        }
+    }
+}
+
+/// Encodes one picture. `exif` is written where the format is JPEG.
+pub(crate) fn picture(
+    raster: Raster,
+    target: Target,
+    background: Option<Colour>,
+    exif: Option<&[u8]>,
+    cancel: &Cancel,
+) -> Result<Vec<u8>, Error> {
+    cancel.check()?;
+    match target {
+        Target::Jpeg {
+            progressive,
+            quality,
+        } => jpeg::encode(
+            &flatten(raster, background),
+            quality,
+            progressive,
+            exif,
+            cancel,
+        ),
+        Target::Png { quality } => png::encode(&raster, quality),
+        Target::Webp { quality } => webp::encode(&raster, quality, cancel),
+        Target::Gif => {
+            let mut animation = gif::Animation::new(raster.size(), Plays::Times(1))?;
+            animation.add(Frame { raster, delay: 0 })?;
+            animation.finish()
+        }
+    }
+}
+
+/// Encodes an animation, picture by picture.
+pub(crate) enum Animation<'a> {
+    Gif(gif::Animation),
+    Webp(webp::Animation<'a>),
+}
+
+impl<'a> Animation<'a> {
+    /// An error if the format has no animation.
+    pub(crate) fn new(
+        target: Target,
+        size: (u32, u32),
+        plays: Plays,
+        cancel: &'a Cancel,
+    ) -> Result<Self, Error> {
+        match target {
+            Target::Gif => gif::Animation::new(size, plays).map(Self::Gif),
+            Target::Webp { quality } => {
+                webp::Animation::new(size, plays, quality, cancel).map(Self::Webp)
+            }
+            Target::Jpeg { .. } | Target::Png { .. } => {
+                Err(Error::encode("the format has no animation"))
+            }
+        }
+    }
+
+    pub(crate) fn add(&mut self, frame: Frame) -> Result<(), Error> {
+        match self {
+            Self::Gif(animation) => animation.add(frame),
+            Self::Webp(animation) => animation.add(&frame),
+        }
+    }
+
+    pub(crate) fn finish(self) -> Result<Vec<u8>, Error> {
+        match self {
+            Self::Gif(animation) => animation.finish(),
+            Self::Webp(animation) => animation.finish(),
+        }
+    }
+}

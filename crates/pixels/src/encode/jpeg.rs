@@ -1,0 +1,65 @@
+//! JPEG through jpegli, which needs 13 to 15 % fewer bytes than libjpeg-turbo for the same score
+//! (docs/decisions/0002-jpeg-encoder.md).
+
+mod jpegli;
+
+use crate::raster::Raster;
+use crate::{Cancel, Error};
+
+/// From this quality on colour is as fine as brightness; below, eyes do not see the difference.
+const FULL_COLOUR_QUALITY: u8 = 90;
+
+pub(super) fn encode(
+    raster: &Raster,
+    quality: u8,
+    progressive: bool,
+    exif: Option<&[u8]>,
+    cancel: &Cancel,
+) -> Result<Vec<u8>, Error> {
+    // Grey stays grey: a third of the work, and no colour noise.
+    let grey = raster
+        .data
+        .chunks_exact(3)
+        .all(|pixel| pixel[0] == pixel[1] && pixel[1] == pixel[2]);
+    let grey_data: Vec<u8>;
+    let (data, components) = if grey {
+        grey_data = raster.data.chunks_exact(3).map(|pixel| pixel[0]).collect();
+        (grey_data.as_slice(), 1)
+    } else {
+        (raster.data.as_slice(), 3)
+    };
+    let settings = jpegli::Settings {
+        width: raster.width,
+        height: raster.height,
+        components,
+        quality: on_jpegli_scale(quality),
+        progressive,
+        half_colour: quality < FULL_COLOUR_QUALITY,
+        exif,
+    };
+    jpegli::encode(data, &settings, cancel)
+}
+
+/// jpegli's numbers give coarser pictures than libjpeg's, which is the scale that everybody knows;
+/// its 82 looks like libjpeg's 77. The two meet at 100.
+fn on_jpegli_scale(quality: u8) -> u8 {
+    let quality = u32::from(quality.clamp(1, 100));
+    let above = if quality <= 77 {
+        5 * quality.min(20) / 20
+    } else {
+        5 * (100 - quality) / 23
+    };
+    (quality + above) as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_scale_rises_and_ends_where_it_should() {
+        let scale: Vec<u8> = (1..=100).map(on_jpegli_scale).collect();
+        assert!(scale.is_sorted());
+        assert_eq!((scale[0], scale[76], scale[99]), (1, 82, 100));
+    }
+}

@@ -1,0 +1,231 @@
+//! The calls to jpegli, and nothing else.
+#![expect(unsafe_code, reason = "the codec is a C library")]
+
+use std::any::Any;
+use std::ffi::{c_int, c_uint};
+use std::mem::MaybeUninit;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+use jpegli_sys as sys;
+
+use crate::{Cancel, Error};
+
+unsafe extern "C-unwind" {
+    /// 0 is sequential, 2 is the finest progression. The bindings lack it.
+    fn jpegli_set_progressive_level(cinfo: *mut sys::jpegli_compress_struct, level: c_int);
+}
+
+/// `APP1`, which holds EXIF.
+const EXIF_MARKER: c_int = 0xe1;
+
+/// What is asked of the encoder.
+pub(super) struct Settings<'a> {
+    pub width: u32,
+    pub height: u32,
+    /// 1 is grey, 3 is RGB.
+    pub components: u8,
+    /// 1 to 100, on jpegli's own scale.
+    pub quality: u8,
+    pub progressive: bool,
+    /// One sample of colour for four of brightness.
+    pub half_colour: bool,
+    /// A TIFF structure of at most 65,000 bytes.
+    pub exif: Option<&'a [u8]>,
+}
+
+/// The message of an error, as it travels through the library.
+struct Failure(String);
+
+/// Encodes rows without gaps, of `components` bytes a pixel.
+pub(super) fn encode(
+    data: &[u8],
+    settings: &Settings<'_>,
+    cancel: &Cancel,
+) -> Result<Vec<u8>, Error> {
+    let stride = settings.width as usize * usize::from(settings.components);
+    if stride == 0 || data.len() != stride * settings.height as usize {
+        return Err(Error::encode("the pixels are not of the size they claim"));
+    }
+    let mut encoder = Encoder::new();
+    // jpegli reports an error by calling `error_exit`, which must not return. Ours unwinds, and the
+    // unwinding ends here.
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        // SAFETY: see `Encoder`; the data has been checked just now.
+        unsafe { encoder.write(data, stride, settings, cancel) }
+    }));
+    match outcome {
+        Ok(Ok(())) => Ok(std::mem::take(&mut encoder.output.bytes)),
+        Ok(Err(error)) => Err(error),
+        Err(payload) => Err(failure(payload)),
+    }
+}
+
+fn failure(payload: Box<dyn Any + Send>) -> Error {
+    match payload.downcast::<Failure>() {
+        Ok(failure) => Error::encode(failure.0),
+        // Not the library's error but a bug of ours: it goes on.
+        Err(payload) => resume_unwind(payload),
+    }
+}
+
+/// The state of the library, at addresses which do not change.
+///
+/// Safety. `info` points to `errors` and, through `dest`, to `output`; all three are boxed and live
+/// as long as the encoder, so the pointers stay valid. `jpegli_create_compress` initialises `info`
+/// before anything else reads it, and `drop` destroys it once, which frees what the library
+/// allocated also after an error.
+///
+/// Unwinding: `error_exit` unwinds through frames of C++ that is built without exceptions and keeps
+/// all its memory in pools owned by `info`; skipping those frames is what the libjpeg interface asks
+/// of every `error_exit` (commonly by `longjmp`), and the pools are freed by `drop`. The library is
+/// built with unwind tables, which x86-64 and AArch64 have by default, and its functions are
+/// declared `C-unwind`. Errors do not happen in practice: the settings are ours and valid, and no
+/// input is parsed.
+struct Encoder {
+    info: Box<MaybeUninit<sys::jpegli_compress_struct>>,
+    errors: Box<MaybeUninit<sys::jpegli_error_mgr>>,
+    output: Box<Output>,
+    created: bool,
+}
+
+/// Where the bytes go. The library knows the first field alone.
+#[repr(C)]
+struct Output {
+    manager: sys::jpegli_destination_mgr,
+    /// What the library writes into next.
+    buffer: [u8; 16 * 1024],
+    bytes: Vec<u8>,
+}
+
+impl Encoder {
+    fn new() -> Self {
+        Self {
+            info: Box::new(MaybeUninit::zeroed()),
+            errors: Box::new(MaybeUninit::zeroed()),
+            output: Box::new(Output {
+                manager: sys::jpegli_destination_mgr {
+                    next_output_byte: std::ptr::null_mut(),
+                    free_in_buffer: 0,
+                    init_destination: Some(begin_buffer),
+                    empty_output_buffer: Some(empty_buffer),
+                    term_destination: Some(end_buffer),
+                },
+                buffer: [0; 16 * 1024],
+                bytes: Vec::new(),
+            }),
+            created: false,
+        }
+    }
+
+    /// `data` has `height` rows of `stride` bytes, which is `width * components`.
+    unsafe fn write(
+        &mut self,
+        data: &[u8],
+        stride: usize,
+        settings: &Settings<'_>,
+        cancel: &Cancel,
+    ) -> Result<(), Error> {
+        // SAFETY: see the type. Zeros are valid for both structures: numbers, null pointers, absent
+        // functions, and enumerations which all have a value 0.
+        unsafe {
+            let errors = self.errors.assume_init_mut();
+            sys::jpegli_std_error(errors);
+            errors.error_exit = Some(error_exit);
+            errors.emit_message = Some(emit_message);
+            let info = self.info.assume_init_mut();
+            info.common.err = errors;
+            sys::jpegli_create_compress(info);
+            self.created = true;
+            info.dest = (&raw mut *self.output).cast();
+
+            info.image_width = settings.width;
+            info.image_height = settings.height;
+            info.input_components = settings.components.into();
+            info.in_color_space = if settings.components == 1 {
+                sys::J_COLOR_SPACE::JCS_GRAYSCALE
+            } else {
+                sys::J_COLOR_SPACE::JCS_RGB
+            };
+            sys::jpegli_set_defaults(info);
+            if settings.components == 3 {
+                let factor = if settings.half_colour { 2 } else { 1 };
+                let brightness = &mut *info.comp_info;
+                brightness.h_samp_factor = factor;
+                brightness.v_samp_factor = factor;
+            }
+            sys::jpegli_set_quality(info, settings.quality.into(), 1);
+            jpegli_set_progressive_level(info, if settings.progressive { 2 } else { 0 });
+            info.optimize_coding = 1;
+            // EXIF wants to be the first segment, and so does JFIF.
+            info.write_JFIF_header = settings.exif.is_none().into();
+            sys::jpegli_start_compress(info, 1);
+            if let Some(exif) = settings.exif {
+                let segment = [b"Exif\0\0", exif].concat();
+                let length = segment.len() as c_uint;
+                sys::jpegli_write_marker(info, EXIF_MARKER, segment.as_ptr(), length);
+            }
+            for (number, row) in data.chunks_exact(stride).enumerate() {
+                if number % 64 == 0 {
+                    cancel.check()?;
+                }
+                let row = row.as_ptr();
+                sys::jpegli_write_scanlines(info, &raw const row, 1);
+            }
+            sys::jpegli_finish_compress(info);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Encoder {
+    fn drop(&mut self) {
+        if self.created {
+            // SAFETY: it was created, and this is the only place which destroys it.
+            unsafe { sys::jpegli_destroy_compress(self.info.assume_init_mut()) };
+        }
+    }
+}
+
+unsafe extern "C-unwind" fn error_exit(info: &mut sys::jpegli_common_struct) {
+    // SAFETY: `err` is our error manager, and the message code in it was set by the caller.
+    let code = unsafe { (*info.err).msg_code };
+    // Unlike a panic this prints nothing: the error is reported by whoever asked for the picture.
+    resume_unwind(Box::new(Failure(format!("jpegli reports error {code}"))));
+}
+
+/// The default prints to standard error.
+unsafe extern "C-unwind" fn emit_message(_: &mut sys::jpegli_common_struct, _: c_int) {}
+
+/// The output of an encoder.
+///
+/// Safety: `dest` was set to the `Output` of the encoder that owns `info`, from a pointer to all of
+/// it, and nothing else refers to it while the library runs.
+unsafe fn output(info: &mut sys::jpegli_compress_struct) -> &mut Output {
+    // SAFETY: as above.
+    unsafe { &mut *info.dest.cast::<Output>() }
+}
+
+unsafe extern "C-unwind" fn begin_buffer(info: &mut sys::jpegli_compress_struct) {
+    // SAFETY: called by the library with the structure it was given.
+    let output = unsafe { output(info) };
+    output.manager.next_output_byte = output.buffer.as_mut_ptr();
+    output.manager.free_in_buffer = output.buffer.len();
+}
+
+unsafe extern "C-unwind" fn empty_buffer(info: &mut sys::jpegli_compress_struct) -> c_int {
+    {
+        // SAFETY: as above. A full buffer is meant, whatever the manager says.
+        let output = unsafe { output(info) };
+        output.bytes.extend_from_slice(&output.buffer);
+    }
+    // SAFETY: as above.
+    unsafe { begin_buffer(info) };
+    1
+}
+
+unsafe extern "C-unwind" fn end_buffer(info: &mut sys::jpegli_compress_struct) {
+    // SAFETY: as above.
+    let output = unsafe { output(info) };
+    let used = output.buffer.len() - output.manager.free_in_buffer;
+    output.bytes.extend_from_slice(&output.buffer[..used]);
+}

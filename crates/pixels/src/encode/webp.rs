@@ -1,0 +1,252 @@
+//! WebP through libwebp.
+#![expect(unsafe_code, reason = "the codec is a C library")]
+
+use std::ffi::{c_int, c_void};
+use std::marker::PhantomData;
+use std::mem::MaybeUninit;
+use std::ptr;
+
+use libwebp_sys as sys;
+
+use crate::decode::{Frame, Plays};
+use crate::raster::Raster;
+use crate::{Cancel, Error};
+
+/// Effort, 0 to 6: more costs much time and gains little (codecs.md, section 5).
+const METHOD: c_int = 4;
+
+/// Encodes a still image; quality 100 is lossless.
+pub(super) fn encode(raster: &Raster, quality: u8, cancel: &Cancel) -> Result<Vec<u8>, Error> {
+    let config = config(quality)?;
+    let mut picture = Picture::new(raster, quality == 100, cancel)?;
+    let mut writer = Writer::new();
+    picture.inner.writer = Some(sys::WebPMemoryWrite);
+    picture.inner.custom_ptr = (&raw mut writer.inner).cast();
+    // SAFETY: the configuration is valid; the picture holds its pixels; the writer lives until the
+    // end of this function and is what `WebPMemoryWrite` expects in `custom_ptr`.
+    let encoded = unsafe { sys::WebPEncode(&raw const config, &raw mut picture.inner) };
+    if encoded == 0 {
+        return Err(picture.error(cancel));
+    }
+    Ok(writer.bytes().to_vec())
+}
+
+fn config(quality: u8) -> Result<sys::WebPConfig, Error> {
+    let mut config = sys::WebPConfig::new()
+        .map_err(|()| Error::encode("the version of libwebp does not fit"))?;
+    config.method = METHOD;
+    if quality == 100 {
+        // Here quality is effort. Colour beneath transparent pixels is kept: all are identical.
+        config.lossless = 1;
+        config.quality = 75.0;
+        config.exact = 1;
+    } else {
+        config.quality = quality.into();
+    }
+    Ok(config)
+}
+
+/// Pixels in the library's own memory.
+///
+/// Safety: `inner` was initialised by the library and is freed once, in `drop`. `user_data` points
+/// to a `Cancel` which the lifetime keeps alive; the hook reads it from the same thread.
+struct Picture<'a> {
+    inner: sys::WebPPicture,
+    _cancel: PhantomData<&'a Cancel>,
+}
+
+impl<'a> Picture<'a> {
+    fn new(raster: &Raster, lossless: bool, cancel: &'a Cancel) -> Result<Self, Error> {
+        let inner = sys::WebPPicture::new()
+            .map_err(|()| Error::encode("the version of libwebp does not fit"))?;
+        let mut this = Self {
+            inner,
+            _cancel: PhantomData,
+        };
+        this.inner.width = raster.width as c_int;
+        this.inner.height = raster.height as c_int;
+        this.inner.use_argb = lossless.into();
+        this.inner.progress_hook = Some(go_on);
+        this.inner.user_data = ptr::from_ref(cancel).cast_mut().cast();
+        let stride = raster.row_bytes() as c_int;
+        let import = if raster.has_alpha() {
+            sys::WebPPictureImportRGBA
+        } else {
+            sys::WebPPictureImportRGB
+        };
+        // SAFETY: the raster has height rows of stride bytes, as the picture was just told.
+        let imported = unsafe { import(&raw mut this.inner, raster.data.as_ptr(), stride) };
+        if imported == 0 {
+            return Err(this.error(cancel));
+        }
+        Ok(this)
+    }
+
+    fn error(&self, cancel: &Cancel) -> Error {
+        match cancel.check() {
+            Err(stopped) => stopped,
+            Ok(()) => Error::encode(format!("libwebp reports {:?}", self.inner.error_code)),
+        }
+    }
+}
+
+impl Drop for Picture<'_> {
+    fn drop(&mut self) {
+        // SAFETY: see the type.
+        unsafe { sys::WebPPictureFree(&raw mut self.inner) };
+    }
+}
+
+/// Asked by the library now and then; 0 makes it stop.
+unsafe extern "C" fn go_on(_percent: c_int, picture: *const sys::WebPPicture) -> c_int {
+    // SAFETY: the library passes the picture it was given, or a copy of it; see `Picture`.
+    let cancel = unsafe { (*picture).user_data.cast::<Cancel>().as_ref() };
+    cancel.is_none_or(|cancel| cancel.check().is_ok()).into()
+}
+
+/// Memory which the library enlarges.
+///
+/// Safety: `inner` was initialised by the library and is cleared once, in `drop`.
+struct Writer {
+    inner: sys::WebPMemoryWriter,
+}
+
+impl Writer {
+    fn new() -> Self {
+        let mut inner = MaybeUninit::zeroed();
+        // SAFETY: the library writes every field; zeros are valid for them anyway.
+        let inner = unsafe {
+            sys::WebPMemoryWriterInit(inner.as_mut_ptr());
+            inner.assume_init()
+        };
+        Self { inner }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        if self.inner.mem.is_null() {
+            return &[];
+        }
+        // SAFETY: the library keeps `size` bytes there.
+        unsafe { std::slice::from_raw_parts(self.inner.mem, self.inner.size) }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        // SAFETY: see the type.
+        unsafe { sys::WebPMemoryWriterClear(&raw mut self.inner) };
+    }
+}
+
+/// An animation in the making.
+///
+/// Safety: `encoder` comes from the library, is not null, is owned by this value alone and is
+/// deleted once, in `drop`. It copies every picture it is given.
+pub(crate) struct Animation<'a> {
+    encoder: *mut sys::WebPAnimEncoder,
+    config: sys::WebPConfig,
+    cancel: &'a Cancel,
+    /// When the next frame begins, in milliseconds.
+    time: c_int,
+}
+
+impl<'a> Animation<'a> {
+    pub(super) fn new(
+        (width, height): (u32, u32),
+        plays: Plays,
+        quality: u8,
+        cancel: &'a Cancel,
+    ) -> Result<Self, Error> {
+        let mut options = MaybeUninit::<sys::WebPAnimEncoderOptions>::zeroed();
+        let version = sys::WEBP_MUX_ABI_VERSION as c_int;
+        // SAFETY: the library writes every field, or says that its version does not fit.
+        let mut options = unsafe {
+            if sys::WebPAnimEncoderOptionsInitInternal(options.as_mut_ptr(), version) == 0 {
+                return Err(Error::encode("the version of libwebp does not fit"));
+            }
+            options.assume_init()
+        };
+        options.anim_params.loop_count = match plays {
+            Plays::Forever => 0,
+            // The format has 16 bits for it.
+            Plays::Times(times) => times.clamp(1, 65_535) as c_int,
+        };
+        // SAFETY: the options are valid and copied.
+        let encoder = unsafe {
+            sys::WebPAnimEncoderNewInternal(
+                width as c_int,
+                height as c_int,
+                &raw const options,
+                version,
+            )
+        };
+        if encoder.is_null() {
+            return Err(Error::encode("libwebp refuses the animation"));
+        }
+        Ok(Self {
+            encoder,
+            config: config(quality)?,
+            cancel,
+            time: 0,
+        })
+    }
+
+    pub(super) fn add(&mut self, frame: &Frame) -> Result<(), Error> {
+        // The encoder compares pictures, for which it wants all of their colour.
+        let mut picture = Picture::new(&frame.raster, true, self.cancel)?;
+        // SAFETY: all three are valid; the encoder copies the picture.
+        let added = unsafe {
+            sys::WebPAnimEncoderAdd(
+                self.encoder,
+                &raw mut picture.inner,
+                self.time,
+                &raw const self.config,
+            )
+        };
+        if added == 0 {
+            return Err(picture.error(self.cancel));
+        }
+        let delay = frame.delay.min(c_int::MAX as u32) as c_int;
+        self.time = self.time.saturating_add(delay);
+        Ok(())
+    }
+
+    pub(super) fn finish(self) -> Result<Vec<u8>, Error> {
+        let mut assembled = Assembled {
+            data: sys::WebPData::default(),
+        };
+        // SAFETY: a frame of nothing at the end says how long the last one is shown; the assembled
+        // data becomes ours.
+        let assembled_well = unsafe {
+            sys::WebPAnimEncoderAdd(self.encoder, ptr::null_mut(), self.time, ptr::null()) != 0
+                && sys::WebPAnimEncoderAssemble(self.encoder, &raw mut assembled.data) != 0
+        };
+        if !assembled_well || assembled.data.bytes.is_null() {
+            self.cancel.check()?;
+            return Err(Error::encode("libwebp could not assemble the animation"));
+        }
+        // SAFETY: the library says so many bytes are there.
+        let bytes =
+            unsafe { std::slice::from_raw_parts(assembled.data.bytes, assembled.data.size) };
+        Ok(bytes.to_vec())
+    }
+}
+
+impl Drop for Animation<'_> {
+    fn drop(&mut self) {
+        // SAFETY: see the type.
+        unsafe { sys::WebPAnimEncoderDelete(self.encoder) };
+    }
+}
+
+/// Data which the library allocated for us. Safety: freed once, in `drop`; null is allowed.
+struct Assembled {
+    data: sys::WebPData,
+}
+
+impl Drop for Assembled {
+    fn drop(&mut self) {
+        // SAFETY: see the type.
+        unsafe { sys::WebPFree(self.data.bytes.cast_mut().cast::<c_void>()) };
+    }
+}

@@ -1,0 +1,262 @@
+//! Everything that can be decided by arithmetic before a pixel exists.
+
+use model::transform::{Amount, Colour, Gravity, Upscale};
+use model::{Fit, Limits, MediaType, Transform};
+
+use crate::geometry::{self, Canvas};
+use crate::orientation::{Orientation, Region};
+use crate::steps::{Step, Tone};
+use crate::{Error, Header, Warning, decode};
+
+/// More than this gains nothing that eyes can see and costs fourfold (section 0.2).
+const DPR_MAX: f64 = 2.0;
+
+/// Shrinking while decoding stops at this multiple of the size wanted; nearer shows (codecs.md,
+/// section 4).
+const SHRINK_MARGIN: f64 = 1.5;
+
+/// What is done to an image.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    /// JPEG is decoded to so many eighths of its size.
+    pub eighths: u32,
+    /// What is done to each picture, in this order.
+    pub steps: Vec<Step>,
+    /// Pixels of the result.
+    pub size: (u32, u32),
+    pub warnings: Vec<Warning>,
+}
+
+/// A region in whole pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rect {
+    pub left: u32,
+    pub top: u32,
+    pub width: u32,
+    pub height: u32,
+}
+
+impl Plan {
+    /// `border` is what border trimming leaves of the displayed image, if it was asked for: that
+    /// alone depends on pixels.
+    pub(crate) fn new(
+        header: &Header,
+        transform: &Transform,
+        border: Option<Rect>,
+        limits: &Limits,
+    ) -> Result<Self, Error> {
+        let mut warnings = Vec::new();
+        if transform.dpr > DPR_MAX {
+            warnings.push(Warning::DprTooLarge);
+        }
+        let kept = match border {
+            Some(kept) => kept,
+            None => trimmed(header, transform)?,
+        };
+        let turn = Orientation::from_options(transform.flip, transform.rotate);
+        let image = turn.turn_size((kept.width, kept.height));
+        let laid = lay(image, transform, &mut warnings);
+
+        let size = laid.size();
+        let side_max = u64::from(limits.output_side_max);
+        if size.0 > side_max || size.1 > side_max {
+            return Err(Error::EnlargedTooMuch {
+                width: size.0,
+                height: size.1,
+                maximum: side_max,
+            });
+        }
+        if size.0 * size.1 > limits.pixels_max {
+            return Err(Error::TooLarge {
+                limit: "pixels_max",
+                value: size.0 * size.1,
+                maximum: limits.pixels_max,
+            });
+        }
+
+        // The cut, from the scaled image back to the stored one.
+        let across = image.0 as f64 / laid.scaled.0 as f64;
+        let down = image.1 as f64 / laid.scaled.1 as f64;
+        let cut = Region {
+            left: laid.offset.0 as f64 * across,
+            top: laid.offset.1 as f64 * down,
+            width: laid.cut.0 as f64 * across,
+            height: laid.cut.1 as f64 * down,
+        };
+        let mut region = turn.inverse().turn_region(cut, image);
+        region.left += f64::from(kept.left);
+        region.top += f64::from(kept.top);
+        let display = header.turn();
+        let region = display
+            .inverse()
+            .turn_region(region, (header.width, header.height));
+
+        let whole_turn = display.then(turn);
+        let cut_size = (laid.cut.0 as u32, laid.cut.1 as u32);
+        let stored_target = whole_turn.turn_size(cut_size);
+        let eighths = match header.format {
+            MediaType::Jpeg => eighths(region, stored_target),
+            _ => 8,
+        };
+        let region = in_decoded(region, header.stored_size(), eighths);
+
+        let mut steps = Vec::new();
+        add_size(&mut steps, region, header, eighths, stored_target);
+        if !whole_turn.is_none() {
+            steps.push(Step::Turn(whole_turn));
+        }
+        add_background(&mut steps, transform, laid.canvas);
+        add_filters(&mut steps, transform);
+        Ok(Self {
+            eighths,
+            steps,
+            size: (size.0 as u32, size.1 as u32),
+            warnings,
+        })
+    }
+}
+
+/// What `trim` by pixels and fractions leaves of the displayed image (section 2.6).
+pub(crate) fn trimmed(header: &Header, transform: &Transform) -> Result<Rect, Error> {
+    let trim = &transform.trim;
+    let dpr = transform.dpr.min(DPR_MAX);
+    let axis = |length: u32, before: Amount, after: Amount, kept: Option<Amount>| {
+        let start = before.of(length, dpr);
+        let mut end = length - after.of(length, dpr);
+        if let Some(kept) = kept {
+            end = end.min(start.saturating_add(kept.of(length, dpr)));
+        }
+        (start, end.saturating_sub(start))
+    };
+    let (left, width) = axis(header.width, trim.left, trim.right, trim.width);
+    let (top, height) = axis(header.height, trim.top, trim.bottom, trim.height);
+    if width == 0 || height == 0 {
+        return Err(Error::Empty);
+    }
+    Ok(Rect {
+        left,
+        top,
+        width,
+        height,
+    })
+}
+
+fn lay(
+    image: (u32, u32),
+    transform: &Transform,
+    warnings: &mut Vec<Warning>,
+) -> geometry::Geometry {
+    let dpr = transform.dpr.min(DPR_MAX);
+    let enlarged = |length: Option<u32>| {
+        length.map(|length| ((f64::from(length) * dpr + 0.5).floor() as u64).max(1))
+    };
+    let target = (enlarged(transform.width), enlarged(transform.height));
+    if target.0.is_some() != target.1.is_some() {
+        match transform.fit {
+            Fit::Cover => warnings.push(Warning::CoverNeedsBoth),
+            Fit::Pad => warnings.push(Warning::PadNeedsBoth),
+            _ => {}
+        }
+    }
+    let image = (u64::from(image.0), u64::from(image.1));
+    let laid = geometry::fit(transform.fit, image, target, transform.gravity);
+    if laid.cut != laid.scaled && matches!(transform.gravity, Gravity::Auto | Gravity::Face) {
+        warnings.push(Warning::NoDetector);
+    }
+    let enlarges = laid.scaled.0 > image.0 || laid.scaled.1 > image.1;
+    if enlarges && transform.upscale == Upscale::Generate {
+        warnings.push(Warning::NoUpscaler);
+    }
+    laid
+}
+
+/// The smallest scale at which the region still has half as many pixels again as are wanted.
+fn eighths(region: Region, (width, height): (u32, u32)) -> u32 {
+    let wanted = (f64::from(width) / region.width).max(f64::from(height) / region.height);
+    decode::jpeg::SCALES
+        .into_iter()
+        .find(|eighths| f64::from(*eighths) / 8.0 >= wanted * SHRINK_MARGIN)
+        .unwrap_or(8)
+}
+
+/// The region in the pixels which the decoder delivers.
+fn in_decoded(region: Region, (width, height): (u32, u32), eighths: u32) -> Region {
+    if eighths == 8 {
+        return region;
+    }
+    let across = f64::from(decode::jpeg::scaled(width, eighths)) / f64::from(width);
+    let down = f64::from(decode::jpeg::scaled(height, eighths)) / f64::from(height);
+    Region {
+        left: region.left * across,
+        top: region.top * down,
+        width: region.width * across,
+        height: region.height * down,
+    }
+}
+
+/// Cutting and resizing are one step, unless whole pixels are only cut out or nothing is to do.
+fn add_size(
+    steps: &mut Vec<Step>,
+    region: Region,
+    header: &Header,
+    eighths: u32,
+    (width, height): (u32, u32),
+) {
+    let whole = |value: f64| (value - value.round()).abs() < 1e-6;
+    let same_size = (region.width - f64::from(width)).abs() < 1e-6
+        && (region.height - f64::from(height)).abs() < 1e-6;
+    if eighths == 8 && same_size && whole(region.left) && whole(region.top) {
+        if (width, height) != header.stored_size() {
+            steps.push(Step::Cut(Rect {
+                left: region.left.round() as u32,
+                top: region.top.round() as u32,
+                width,
+                height,
+            }));
+        }
+    } else {
+        steps.push(Step::Resize {
+            region,
+            width,
+            height,
+        });
+    }
+}
+
+fn add_background(steps: &mut Vec<Step>, transform: &Transform, canvas: Option<Canvas>) {
+    if let Some(colour) = transform.background {
+        steps.push(Step::Underlay(colour));
+    }
+    if let Some(canvas) = canvas {
+        steps.push(Step::Pad {
+            width: canvas.size.0 as u32,
+            height: canvas.size.1 as u32,
+            left: canvas.offset.0 as u32,
+            top: canvas.offset.1 as u32,
+            colour: transform.background.unwrap_or(Colour::WHITE),
+        });
+    }
+}
+
+fn add_filters(steps: &mut Vec<Step>, transform: &Transform) {
+    let tone = Tone {
+        gamma: transform.gamma,
+        brightness: transform.brightness,
+        contrast: transform.contrast,
+        saturation: transform.saturation,
+    };
+    if tone != Tone::NEUTRAL {
+        steps.push(Step::Tone(tone));
+    }
+    // A radius below one pixel has no effect.
+    if transform.blur >= 1.0 {
+        steps.push(Step::Blur {
+            sigma: transform.blur / 2.0,
+        });
+    }
+    if transform.sharpen > 0.0 {
+        steps.push(Step::Sharpen {
+            amount: transform.sharpen,
+        });
+    }
+}
