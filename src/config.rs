@@ -12,7 +12,7 @@ mod secret;
 mod setting;
 mod sources;
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -257,17 +257,22 @@ impl Config {
         Self::read(&Settings::resolve(sources)?)
     }
 
+    /// Where this server can be reached from the same machine.
+    pub fn local_url(&self) -> BaseUrl {
+        BaseUrl::of(self.listen)
+    }
+
     /// Where `listen` asked for any free port (`:0`), puts the one which it got, also into the
     /// addresses which default to it.
     pub fn bind(&mut self, bound: SocketAddr) {
-        let asked = format!("http://{}", reachable(self.listen));
-        let got = format!("http://{}", reachable(bound));
+        let asked = BaseUrl::of(self.listen);
+        let got = BaseUrl::of(bound);
         for url in [
             &mut self.public_url,
             &mut self.upload_url,
             &mut self.batch_url,
         ] {
-            let rest = url.as_str().strip_prefix(&asked);
+            let rest = url.as_str().strip_prefix(asked.as_str());
             let rest = rest.filter(|rest| rest.is_empty() || rest.starts_with('/'));
             let moved = rest.and_then(|rest| BaseUrl::parse(&format!("{got}{rest}")));
             if let Some(moved) = moved {
@@ -276,16 +281,6 @@ impl Config {
         }
         self.listen = bound;
     }
-}
-
-/// Where a listener on this address can be reached from the same machine: "all addresses" is none.
-fn reachable(listen: SocketAddr) -> String {
-    let ip = match listen.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
-        ip => ip,
-    };
-    SocketAddr::new(ip, listen.port()).to_string()
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use reqwest::Url;
 
@@ -17,6 +18,16 @@ impl BaseUrl {
             && url.query().is_none()
             && url.fragment().is_none();
         plain.then(|| Self(text.trim_end_matches('/').to_owned()))
+    }
+
+    /// Where a listener can be reached from the same machine: "all addresses" is none.
+    pub fn of(listen: SocketAddr) -> Self {
+        let ip = match listen.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+            ip => ip,
+        };
+        Self(format!("http://{}", SocketAddr::new(ip, listen.port())))
     }
 
     /// The address as text, without a slash at the end.

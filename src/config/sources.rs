@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::kind::Value;
 use super::setting::PREFIX;
-use super::{Error, SETTINGS, Setting};
+use super::{BaseUrl, Error, SETTINGS, Setting};
 
 /// Everything settings are read from. Nothing else is looked at, so that tests are complete.
 pub struct Sources<'a> {
@@ -151,10 +151,10 @@ impl Settings {
         let listen = text("listen");
         let listen = listen
             .parse()
-            .map_or_else(|_| listen.to_owned(), super::reachable);
+            .map_or_else(|_| listen.to_owned(), |listen| BaseUrl::of(listen).into());
         default
             .replace("<data_dir>", text("data_dir").trim_end_matches('/'))
-            .replace("<listen>", &listen)
+            .replace("http://<listen>", &listen)
             .replace("<public_url>", text("public_url").trim_end_matches('/'))
             .replace("<cores>", &cores.to_string())
     }
