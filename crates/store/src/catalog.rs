@@ -190,7 +190,8 @@ pub trait Catalog: Send + Sync {
     /// From then on no record can take them. They are handed out again until they are forgotten.
     async fn abandoned_blobs(&self, now: Timestamp, limit: u32) -> Result<Vec<BlobKey>, Error>;
 
-    /// Forgets abandoned blobs, whose bytes are gone.
+    /// Forgets blobs whose bytes are gone: abandoned ones, and reserved ones which no record will
+    /// take any more.
     async fn forget_blobs(&self, keys: &[BlobKey]) -> Result<(), Error>;
 
     /// Whether any image has this blob, or any reservation or release names it.

@@ -85,6 +85,7 @@ suite! {
     sweep::a_reservation_is_taken_once,
     sweep::a_deletion_releases_the_blob_later,
     sweep::abandoned_blobs_are_handed_out_until_forgotten,
+    sweep::a_forgotten_reservation_is_gone,
     sweep::a_known_blob_is_known,
     sweep::a_working_catalog_answers,
     model_based::lists_agree_with_a_simple_model,

@@ -75,6 +75,23 @@ pub(crate) async fn abandoned_blobs_are_handed_out_until_forgotten(catalog: &dyn
     assert_eq!(left, keys[4..]);
 }
 
+pub(crate) async fn a_forgotten_reservation_is_gone(catalog: &dyn Catalog) {
+    let account = new_account(catalog).await;
+    let image = image("a");
+    let key = blob(&image);
+    catalog.reserve_blob(&key, at(10)).await.unwrap();
+    catalog
+        .forget_blobs(std::slice::from_ref(&key))
+        .await
+        .unwrap();
+    assert!(!catalog.knows_blob(&key).await.unwrap());
+    let refused = catalog.insert_image(&account, image, None).await;
+    assert!(
+        matches!(refused, Err(Error::ReservationLapsed)),
+        "{refused:?}"
+    );
+}
+
 pub(crate) async fn a_known_blob_is_known(catalog: &dyn Catalog) {
     let account = new_account(catalog).await;
     let image = image("a");

@@ -50,11 +50,11 @@ statements! {
 }
 
 /// Entries of the index are counted no further than this to find the rarest condition.
-const COUNTED_MAX: i64 = 10_000;
+const COUNTED_MAX: i64 = 4_096;
 
 /// Images which are looked at in the order of the list before a frequent range of numbers is
 /// collected and sorted instead.
-const WALKED_MAX: usize = 20_000;
+const WALKED_MAX: usize = 8_192;
 
 /// Images or entries which are read at a time.
 const CHUNK: usize = 512;

@@ -16,7 +16,7 @@ statements! {
         "UPDATE loose_blobs SET released = 1 WHERE blob IN (
              SELECT blob FROM loose_blobs WHERE not_before <= ?1 ORDER BY not_before LIMIT ?2)
          RETURNING blob";
-    FORGET = "DELETE FROM loose_blobs WHERE blob = ?1 AND released = 1";
+    FORGET = "DELETE FROM loose_blobs WHERE blob = ?1";
     KNOWS =
         "SELECT EXISTS (SELECT 1 FROM images WHERE blob = ?1)
              OR EXISTS (SELECT 1 FROM loose_blobs WHERE blob = ?1)";

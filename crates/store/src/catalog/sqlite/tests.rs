@@ -1,9 +1,13 @@
-//! What the writer does when the database fails it, which needs a hand on its connection.
+//! What needs a hand on the connections: failures of the database, and many rows at once.
 
 use futures_util::future::join_all;
-use model::{BlobKey, Timestamp};
+use model::{
+    Account, AccountConfig, AccountHash, AccountId, BlobKey, Image, ImageId, KeyName, MediaType,
+    Metadata, MetadataFilter, SigningKey, Source, Timestamp, Variant,
+};
 
 use super::*;
+use crate::catalog::{ListQuery, Order, Position};
 
 const LATE: Timestamp = Timestamp::from_seconds(4_000_000_000);
 
@@ -119,4 +123,79 @@ async fn a_temporary_catalog_leaves_nothing() {
     assert!(folder.exists());
     drop(catalog);
     assert!(!folder.exists());
+}
+
+fn numbered(number: i64, value: i64) -> Image {
+    Image {
+        id: ImageId::from_path(format!("image {number}")),
+        filename: None,
+        metadata: Metadata::from_stored(&format!(r#"{{"n":{value}}}"#)),
+        creator: None,
+        uploaded: Timestamp::from_micros(number),
+        require_signed_urls: false,
+        source: Some(Source {
+            blob: BlobKey::generate(),
+            bytes: 1,
+            sha256: [0; 32],
+            format: MediaType::Png,
+            width: 1,
+            height: 1,
+        }),
+        draft_expires: None,
+    }
+}
+
+/// Matches are too many to be collected at first, and too rare at the beginning to be found by
+/// walking alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_is_full_where_a_frequent_range_begins_sparse() {
+    let catalog = catalog().await;
+    let account = Account {
+        id: AccountId::generate(),
+        hash: AccountHash::generate(),
+        name: String::new(),
+        created: LATE,
+        config: AccountConfig::default(),
+    };
+    let key = SigningKey::generate(KeyName::default_name());
+    catalog
+        .create_account(&account, &Variant::public(), &key)
+        .await
+        .unwrap();
+    let matches = |number: i64| number > 9_000 || number % 200 == 0;
+    let id = account.id.clone();
+    catalog
+        .write(move |writing| {
+            for number in 1..14_000 {
+                let image = numbered(number, i64::from(matches(number)));
+                let blob = image.source.as_ref().map(|source| &source.blob);
+                sweep::reserve(writing, blob.unwrap(), LATE)?;
+                images::insert(writing, &id, image, None)?;
+            }
+            Ok(())
+        })
+        .await
+        .unwrap();
+    let mut filter = MetadataFilter::default();
+    filter.add("meta.n[gte]", "1").unwrap();
+    let mut all: Vec<_> = (1..14_000).filter(|number| matches(*number)).collect();
+    for order in [Order::Ascending, Order::Descending] {
+        let mut query = ListQuery {
+            order,
+            after: None,
+            limit: 50,
+            creator: CreatorFilter::Any,
+            filter: filter.clone(),
+        };
+        for expected in all.chunks(50).take(3) {
+            let page = catalog.images_after(&account.id, &query).await.unwrap();
+            let found: Vec<_> = page.iter().map(|image| image.uploaded.micros()).collect();
+            assert_eq!(found, expected);
+            query.after = page.last().map(|image| Position {
+                uploaded: image.uploaded,
+                id: image.id.clone(),
+            });
+        }
+        all.reverse();
+    }
 }
