@@ -12,7 +12,6 @@ need cc gcc
 need c++ g++
 need cmake cmake
 need nasm nasm
-need pkg-config pkg-config
 [[ -e /usr/include/stdlib.h ]] || packages+=(libc6-dev)
 
 if [[ ${#packages[@]} -gt 0 ]]; then
