@@ -35,7 +35,7 @@ pub(crate) async fn lists_agree_with_a_simple_model(catalog: &dyn Catalog) {
         prop::collection::vec(list_query(), 1..12),
     );
     let config = Config {
-        cases: 40,
+        cases: 96,
         failure_persistence: None,
         ..Config::default()
     };
@@ -164,18 +164,23 @@ fn creator() -> impl Strategy<Value = Option<Creator>> {
 const KEYS: [&str; 5] = ["a", "b", "a.b", "é", ""];
 
 fn metadata() -> impl Strategy<Value = Option<Metadata>> {
-    let value = prop::sample::select(scalars()).prop_recursive(6, 16, 3, |inner| {
+    let nested = scalar().prop_recursive(6, 16, 3, |inner| {
         prop_oneof![
             object(inner.clone()),
             prop::collection::vec(inner, 0..2).prop_map(Value::Array),
         ]
     });
+    let value = prop_oneof![2 => scalar(), 1 => nested];
     object(value).prop_map(|value| Metadata::from_stored(&value.to_string()))
 }
 
 fn object(value: impl Strategy<Value = Value>) -> impl Strategy<Value = Value> {
-    let entry = (prop::sample::select(KEYS.to_vec()), value);
-    prop::collection::vec(entry, 0..4).prop_map(|entries| {
+    let key = prop_oneof![
+        2 => Just(KEYS[0]),
+        1 => prop::sample::select(KEYS.to_vec()),
+    ];
+    let entry = (key, value);
+    prop::collection::vec(entry, 0..5).prop_map(|entries| {
         let entries = entries.into_iter().map(|(key, value)| (key.into(), value));
         Value::Object(entries.collect::<Map<_, _>>())
     })
@@ -184,6 +189,15 @@ fn object(value: impl Strategy<Value = Value>) -> impl Strategy<Value = Value> {
 fn long(end: &str) -> String {
     // A character of two bytes lies across the place where the index cuts.
     format!("{}é{end}", "x".repeat(63))
+}
+
+/// Mostly values which are close to each other, so that conditions often meet them.
+fn scalar() -> impl Strategy<Value = Value> {
+    let close = vec![json!(true), json!("true"), json!(1), json!(1.0), json!("1")];
+    prop_oneof![
+        2 => prop::sample::select(close),
+        1 => prop::sample::select(scalars()),
+    ]
 }
 
 fn scalars() -> Vec<Value> {
@@ -235,7 +249,7 @@ fn list_query() -> impl Strategy<Value = ListQuery> {
 fn condition() -> impl Strategy<Value = Condition> {
     let key = prop::sample::select(KEYS.to_vec()).prop_map(str::to_owned);
     let path = prop::collection::vec(key, 1..7);
-    let short = prop::sample::select(KEYS[..2].to_vec()).prop_map(|key| vec![key.to_owned()]);
+    let short = Just(vec![KEYS[0].to_owned()]);
     let path = prop_oneof![3 => short, 1 => path];
     let number = prop::sample::select(vec![
         0.0,
@@ -258,7 +272,7 @@ fn condition() -> impl Strategy<Value = Condition> {
 }
 
 fn operand() -> impl Strategy<Value = Operand> {
-    prop::sample::select(scalars()).prop_flat_map(|value| {
+    scalar().prop_flat_map(|value| {
         let text = match &value {
             Value::String(text) => text.clone(),
             other => other.to_string(),
