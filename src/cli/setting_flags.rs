@@ -67,10 +67,7 @@ fn arguments() -> impl Iterator<Item = (String, Arg)> {
             .help_heading(setting.group)
             .help(help);
         if setting.kind == Kind::Switch {
-            argument = argument
-                .num_args(0..=1)
-                .require_equals(true)
-                .default_missing_value("true");
+            argument = argument.num_args(0..=1).default_missing_value("true");
         }
         let file = setting.kind.is_secret().then(|| {
             let key = format!("{}_file", setting.name);
@@ -130,7 +127,12 @@ impl FromArgMatches for SettingFlags {
 impl Args for QuietFlags {
     fn augment_args(command: Command) -> Command {
         let quiet = |(key, argument): (String, Arg)| {
+            // These commands have arguments, which a switch must not take for its value.
+            let switch = argument
+                .get_num_args()
+                .is_some_and(|values| values.min_values() == 0);
             argument
+                .require_equals(switch)
                 .hide(!SHOWN.contains(&key.as_str()))
                 .help_heading("Settings (those of `calotype serve`)")
         };

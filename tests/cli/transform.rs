@@ -1,0 +1,97 @@
+use crate::program::Program;
+
+/// The size in the header of a PNG.
+fn png_size(bytes: &[u8]) -> (u32, u32) {
+    assert_eq!(&bytes[..8], b"\x89PNG\r\n\x1a\n");
+    let number = |at: usize| {
+        let bytes = bytes[at..at + 4].try_into().expect("four bytes");
+        u32::from_be_bytes(bytes)
+    };
+    (number(16), number(20))
+}
+
+fn photo() -> Vec<u8> {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/pictures/photo.jpg");
+    std::fs::read(path).expect("the picture is in the repository")
+}
+
+#[test]
+fn a_file_becomes_another_in_the_format_of_its_name() {
+    let program = Program::new();
+    program.write("in.jpg", photo());
+    let arguments = [
+        "transform",
+        "in.jpg",
+        "out.png",
+        "width=40,height=20,fit=cover",
+        "--json",
+    ];
+    let report = program.run(&arguments).json().remove(0);
+    let made = std::fs::read(program.folder().join("out.png")).expect("it was written");
+    assert_eq!(png_size(&made), (40, 20));
+    assert_eq!(
+        (&report["width"], &report["height"]),
+        (&40.into(), &20.into())
+    );
+    assert_eq!(report["format"], "image/png");
+    assert_eq!(report["bytes"], made.len());
+}
+
+#[test]
+fn streams_work_too_and_options_name_the_format() {
+    let arguments = [
+        "transform",
+        "-",
+        "-",
+        "width=16,height=16,fit=squeeze,format=png-force",
+    ];
+    let ran = Program::new().run_with(&arguments, &photo());
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert_eq!(png_size(&ran.stdout), (16, 16));
+}
+
+#[test]
+fn wrong_options_and_names_are_wrong_usage() {
+    let program = Program::new();
+    program.write("in.jpg", photo());
+    for (output, options) in [
+        ("out.png", "width=wide"),
+        ("out.png", "width"),
+        ("out.png", "nonsense=1"),
+        ("out.xyz", "width=4"),
+        ("out.png", "format=bmp"),
+    ] {
+        program
+            .run(&["transform", "in.jpg", output, options])
+            .error(2);
+        assert!(!program.folder().join(output).exists(), "{options}");
+    }
+}
+
+#[test]
+fn a_file_which_is_no_picture_or_not_there_fails() {
+    let program = Program::new();
+    program.write("in.txt", "no picture");
+    let error = program
+        .run(&["transform", "in.txt", "out.png", "width=4"])
+        .error(1);
+    assert!(error.contains("not an image"), "{error}");
+    let error = program.run(&["transform", "none.jpg", "out.png"]).error(1);
+    assert!(error.contains("none.jpg cannot be read"), "{error}");
+}
+
+#[test]
+fn the_limits_of_the_settings_hold() {
+    let program = Program::new();
+    program.write("in.jpg", photo());
+    let arguments = [
+        "transform",
+        "in.jpg",
+        "out.png",
+        "width=4",
+        "--side-max",
+        "8",
+    ];
+    let error = program.run(&arguments).error(1);
+    assert!(error.contains("too large"), "{error}");
+}

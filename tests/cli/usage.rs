@@ -1,0 +1,55 @@
+use crate::program::Program;
+
+#[test]
+fn the_version_is_printed_for_people_and_programs() {
+    let program = Program::new();
+    let version = env!("CARGO_PKG_VERSION");
+    let text = program.run(&["version"]).text();
+    assert_eq!(text, format!("calotype {version}\n"));
+    assert_eq!(program.run(&["--version"]).text(), text);
+    let json = program.run(&["version", "--json"]).json();
+    assert_eq!(json[0]["version"], version);
+}
+
+#[test]
+fn help_is_no_failure_and_wrong_usage_is_2() {
+    let program = Program::new();
+    assert!(program.run(&["--help"]).text().contains("serve"));
+    for arguments in [
+        &[][..],
+        &["frobnicate"],
+        &["serve", "--no-such-setting"],
+        &["images", "get"],
+        &["account", "create", "--id", "short"],
+        &["images", "list", "--url", "not an address"],
+    ] {
+        program.run(arguments).error(2);
+    }
+}
+
+#[test]
+fn remote_commands_ask_for_a_token() {
+    let error = Program::new().run(&["images", "list"]).error(2);
+    assert!(error.contains("CALOTYPE_TOKEN"), "{error}");
+}
+
+#[test]
+fn a_server_which_is_not_there_fails_with_its_address() {
+    // Port 9 (discard) of loopback: nothing listens there.
+    let url = ["--url", "http://127.0.0.1:9"];
+    let error = Program::new()
+        .run(&[&["health"][..], &url].concat())
+        .error(1);
+    assert!(
+        error.contains("http://127.0.0.1:9/ cannot be reached"),
+        "{error}"
+    );
+    let program = Program::new().with("CALOTYPE_TOKEN", "s3cret");
+    let error = program
+        .run(&[&["images", "list"][..], &url].concat())
+        .error(1);
+    assert!(
+        error.contains("cannot be reached") && !error.contains("s3cret"),
+        "{error}"
+    );
+}
