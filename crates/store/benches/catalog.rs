@@ -152,7 +152,7 @@ fn image(number: u64) -> Image {
         "album": format!("album {}", random % 500),
         "rating": random / 3 % 6,
         "price": (random / 7 % 100_000) as f64 / 100.0,
-        "camera": { "maker": format!("maker {}", random % 40), "flash": random % 3 == 0 },
+        "camera": { "maker": format!("maker {}", random % 40), "flash": random.is_multiple_of(3) },
     });
     Image {
         id,

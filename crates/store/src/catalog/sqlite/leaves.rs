@@ -3,7 +3,7 @@
 //! It promises one thing: every image which satisfies a comparison is among the candidates. Whether
 //! a candidate does is decided by the filter itself, on the metadata.
 
-use model::{Comparison, Condition, Image, Metadata, Operand};
+use model::{Comparison, Condition, Image, Metadata, MetadataFilter, Operand};
 use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, params};
 use serde_json::{Map, Value};
@@ -89,8 +89,24 @@ pub(super) fn delete(connection: &Connection, account: i64, image: &Image) -> Re
     })
 }
 
+/// Where the images which satisfy a filter are found: any one of these leads to all of them.
+pub(super) fn keys(filter: &MetadataFilter) -> Vec<Keys> {
+    let mut all: Vec<Keys> = Vec::new();
+    for keys in filter.conditions.iter().filter_map(keys_of) {
+        // Two bounds of one number are one range, which is far smaller than either.
+        let same = all.iter_mut().find(|other| other.path == keys.path);
+        match (same.map(|other| &mut other.range), &keys.range) {
+            (Some(Range::Between(low, high)), Range::Between(above, below)) => {
+                (*low, *high) = (low.max(*above), high.min(*below));
+            }
+            _ => all.push(keys),
+        }
+    }
+    all
+}
+
 /// `None` if the index does not reach so deep.
-pub(super) fn keys(condition: &Condition) -> Option<Keys> {
+fn keys_of(condition: &Condition) -> Option<Keys> {
     let path = condition.path.join(".");
     if condition.path.len() > DEPTH_MAX || path.len() > PATH_BYTES_MAX {
         return None;

@@ -225,9 +225,8 @@ impl List<'_> {
 
     /// Fills the page with images which satisfy the filter, by way of its rarest condition.
     fn fill(&self, page: &mut Page) -> Result<(), Error> {
-        let conditions = &self.query.filter.conditions;
         let mut rarest: Option<(i64, Keys)> = None;
-        for keys in conditions.iter().filter_map(leaves::keys) {
+        for keys in leaves::keys(&self.query.filter) {
             let entries = leaves::count(self.connection, self.account, &keys, COUNTED_MAX)?;
             // Of two equally frequent ones, take the one which is found in order.
             let weight = 2 * entries + i64::from(matches!(keys.range, Range::Between(..)));
