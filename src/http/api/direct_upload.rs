@@ -1,7 +1,6 @@
 //! `/images/v2/direct_upload` and its first version.
 
 use hyper::StatusCode;
-use hyper::header::CONTENT_TYPE;
 use serde_json::{Map, Value, json};
 use service::{NewDirectUpload, NewImage};
 
@@ -15,9 +14,7 @@ use crate::http::{Answer, App, Req, extract, response};
 pub(in crate::http) async fn create_v2(app: &App, request: Req, account: Caller) -> Answer {
     let settings = app.service.settings();
     let limits = &settings.limits;
-    let has_type = request.headers().contains_key(CONTENT_TYPE);
-    let mut form = if request.body().is_empty() && (!has_type || form::boundary(&request).is_none())
-    {
+    let mut form = if request.body().is_empty() {
         Form::default()
     } else {
         Form::read(request, limits).await?

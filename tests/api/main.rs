@@ -1,0 +1,15 @@
+//! The management API and delivery over real sockets, in process: every test has a server of its
+//! own on a free port, over SQLite and files in a temporary folder.
+
+mod access;
+mod bad_forms;
+mod bad_input;
+mod batch;
+mod delivery;
+mod direct_upload;
+mod harness;
+mod images;
+mod keys_and_variants;
+mod lists;
+mod signed;
+mod sources;

@@ -1,0 +1,217 @@
+//! The real program in trouble: told to end, started twice, out of space, locked out.
+
+#[path = "support/picture.rs"]
+mod picture;
+#[path = "support/server.rs"]
+mod server;
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use reqwest::multipart::{Form, Part};
+use reqwest::{Client, StatusCode};
+use serde_json::Value;
+
+use server::{ACCOUNT_ID, API_TOKEN, Server, Settings};
+
+fn client() -> Client {
+    // Every test of the process installs the same provider; the first wins.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Client::new()
+}
+
+/// Status and body of an upload; `None` if the connection failed.
+async fn upload(client: &Client, url: &str, bytes: Vec<u8>) -> Option<(StatusCode, Value)> {
+    let form = Form::new().part("file", Part::bytes(bytes).file_name("a.png"));
+    let request = client.post(format!("{url}/v1")).bearer_auth(API_TOKEN);
+    let response = request.multipart(form).send().await.ok()?;
+    let status = response.status();
+    Some((status, response.json().await.ok()?))
+}
+
+async fn get(client: &Client, url: &str) -> (StatusCode, Value) {
+    let response = client.get(url).bearer_auth(API_TOKEN).send().await;
+    let response = response.expect("the server answers");
+    (response.status(), response.json().await.expect("an envelope"))
+}
+
+/// An answer which was begun before SIGTERM is finished after it.
+#[test]
+fn sigterm_lets_an_upload_finish() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let settings = || Settings::new().data_dir(&folder.path().join("data"));
+    let server = settings().start();
+    let picture = picture::gif(b"kept");
+    let head = format!(
+        "POST /client/v4/accounts/{ACCOUNT_ID}/images/v1 HTTP/1.1\r\nHost: test\r\n\
+         Authorization: Bearer {API_TOKEN}\r\nTransfer-Encoding: chunked\r\n\
+         Expect: 100-continue\r\n\
+         Content-Type: multipart/form-data; boundary=x\r\n\r\n"
+    );
+    let part = b"--x\r\nContent-Disposition: form-data; name=\"id\"\r\n\r\nkept\r\n\
+        --x\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\n";
+    let body = [&part[..], &picture, b"\r\n--x--\r\n"].concat();
+    let mut stream = TcpStream::connect(server.address()).expect("the server listens");
+    stream.write_all(head.as_bytes()).expect("the server reads");
+    // The interim answer says that the handler reads the body: the request is under way.
+    let mut interim = [0; 25];
+    stream.read_exact(&mut interim).expect("an interim answer");
+    assert_eq!(&interim, b"HTTP/1.1 100 Continue\r\n\r\n");
+
+    let ending = std::thread::spawn(move || server.terminate());
+    let chunk = format!("{:x}\r\n", body.len());
+    let rest = [chunk.as_bytes(), &body, b"\r\n0\r\n\r\n"].concat();
+    stream.write_all(&rest).expect("the server still reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(answer.contains("\"id\":\"kept\""), "{answer}");
+    let status = ending.join().expect("the server ends");
+    assert_eq!(status.code(), Some(0));
+
+    let server = settings().start();
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let url = format!("{}/v1/kept", server.images_url());
+    let (status, _) = runtime.block_on(async { get(&client(), &url).await });
+    assert_eq!(status, StatusCode::OK);
+}
+
+/// Under load, SIGTERM ends with 0, and what was acknowledged is there after a restart.
+#[tokio::test(flavor = "multi_thread")]
+async fn sigterm_under_load_ends_in_order() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let settings = || Settings::new().data_dir(&folder.path().join("data"));
+    let server = settings().start();
+    let ended = Arc::new(AtomicBool::new(false));
+    let (first, mut uploaded) = tokio::sync::mpsc::channel(1_000);
+    let clients: Vec<_> = (0..8)
+        .map(|number| {
+            let (url, ended, first) = (server.images_url(), ended.clone(), first.clone());
+            tokio::spawn(async move {
+                let client = client();
+                let mut acknowledged = Vec::new();
+                while !ended.load(Ordering::Relaxed) {
+                    let picture = picture::gif(&[number]);
+                    let Some((status, body)) = upload(&client, &url, picture).await else {
+                        break;
+                    };
+                    assert_eq!(status, StatusCode::OK, "{body}");
+                    acknowledged.push(body["result"]["id"].as_str().expect("an id").to_owned());
+                    let _ = first.try_send(());
+                }
+                acknowledged
+            })
+        })
+        .collect();
+    for _ in 0..20 {
+        uploaded.recv().await.expect("clients are at work");
+    }
+    let status = tokio::task::spawn_blocking(move || server.terminate()).await;
+    ended.store(true, Ordering::Relaxed);
+    assert_eq!(status.expect("the server ends").code(), Some(0));
+
+    let server = settings().start();
+    let check = client();
+    for client in clients {
+        for id in client.await.expect("a client") {
+            let (status, _) = get(&check, &format!("{}/v1/{id}", server.images_url())).await;
+            assert_eq!(status, StatusCode::OK, "{id}");
+        }
+    }
+}
+
+#[test]
+fn a_second_server_on_one_folder_is_refused() {
+    let server = Server::start();
+    let second = Command::new(env!("CARGO_BIN_EXE_calotype"))
+        .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
+        .arg(server.data_dir())
+        .output()
+        .expect("the built program starts");
+    assert_eq!(second.status.code(), Some(1));
+    assert!(second.stdout.is_empty());
+    let words = String::from_utf8_lossy(&second.stderr);
+    assert!(words.contains("in use"), "{words}");
+}
+
+/// A file system of a few megabytes; `None` where the test may not mount one.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    #[expect(clippy::print_stderr, reason = "a skipped test must not look like a passed one")]
+    fn mount() -> Option<Self> {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=12m", "tmpfs"])
+            .arg(folder.path())
+            .output();
+        if mounted.is_ok_and(|output| output.status.success()) {
+            return Some(Self(folder));
+        }
+        eprintln!("SKIPPED: a full disk needs the right to mount a file system");
+        None
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // What is not unmounted here goes with the machine.
+        let _ = Command::new("umount").arg("-l").arg(self.path()).output();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_refuses_uploads_and_recovers() {
+    let Some(disk) = SmallDisk::mount() else {
+        return;
+    };
+    let server = Settings::new()
+        .data_dir(&disk.path().join("data"))
+        .set("sweep-interval", "50ms")
+        .start();
+    let (client, url) = (client(), server.images_url());
+    let mut stored = Vec::new();
+    let refusal = loop {
+        let picture = picture::gif(&vec![0; 300_000]);
+        let (status, body) = upload(&client, &url, picture).await.expect("an answer");
+        if status != StatusCode::OK {
+            break (status, body);
+        }
+        stored.push(body["result"]["id"].as_str().expect("an id").to_owned());
+        assert!(stored.len() < 200, "the disk does not fill");
+    };
+    assert!(stored.len() > 3, "{}", stored.len());
+    assert_eq!(refusal.0, StatusCode::INSUFFICIENT_STORAGE, "{}", refusal.1);
+    assert_eq!(refusal.1["errors"][0]["code"], 5540);
+    let (_, stats) = get(&client, &format!("{url}/v1/stats")).await;
+    assert_eq!(stats["result"]["count"]["current"], stored.len());
+
+    // Reading goes on, deleting makes room, and then uploading works again.
+    for id in &stored {
+        let (status, _) = get(&client, &format!("{url}/v1/{id}")).await;
+        assert_eq!(status, StatusCode::OK);
+    }
+    for id in &stored[..stored.len() / 2] {
+        let request = client.delete(format!("{url}/v1/{id}")).bearer_auth(API_TOKEN);
+        let status = request.send().await.expect("an answer").status();
+        assert_eq!(status, StatusCode::OK);
+    }
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    loop {
+        let picture = picture::gif(&vec![0; 300_000]);
+        let (status, body) = upload(&client, &url, picture).await.expect("an answer");
+        if status == StatusCode::OK {
+            break;
+        }
+        assert!(std::time::Instant::now() < deadline, "{status} {body}");
+        tokio::task::yield_now().await;
+    }
+}
