@@ -164,7 +164,7 @@ fn describe(page: &mut String, command: &mut clap::Command) {
     let has_commands = command.has_subcommands();
     if !has_commands {
         let name = command.get_bin_name().unwrap_or("calotype").to_owned();
-        let help = command.render_long_help().to_string();
+        let help = command.render_help().to_string();
         let lines: Vec<&str> = help.lines().map(str::trim_end).collect();
         let help = lines.join("\n");
         // Fails only out of memory.

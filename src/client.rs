@@ -1,6 +1,7 @@
 //! The HTTP client which the remote commands share. It reads the envelope of the API and turns its
 //! errors into one sentence.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use reqwest::multipart::Form;
@@ -74,7 +75,7 @@ struct Item {
 /// Time in which a connection must be there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest wait for the next piece of an answer.
-const READ_TIMEOUT: Duration = Duration::from_secs(60);
+const READ_TIMEOUT: Duration = Duration::from_mins(1);
 
 impl Client {
     /// A client of the server at `url`, with or without `/client/v4`.
@@ -82,7 +83,12 @@ impl Client {
         let url = url.as_str();
         let url = url.strip_suffix("/client/v4").unwrap_or(url);
         let base = Url::parse(url).map_err(|error| Error::Unreadable(error.into()))?;
-        let http = reqwest::Client::builder()
+        let mut builder = reqwest::Client::builder();
+        if is_loopback(&base) {
+            // Else a proxy of the environment would be asked for this very machine.
+            builder = builder.no_proxy();
+        }
+        let http = builder
             .user_agent(concat!("calotype/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT_TIMEOUT)
             .read_timeout(READ_TIMEOUT)
@@ -178,6 +184,12 @@ impl Client {
     }
 }
 
+fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+}
+
 fn sentence(errors: &[Item], status: StatusCode) -> String {
     let items = errors
         .iter()
@@ -193,6 +205,19 @@ fn sentence(errors: &[Item], status: StatusCode) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn this_machine_is_known_by_its_names() {
+        for (url, expected) in [
+            ("http://localhost:8787", true),
+            ("http://127.0.0.2", true),
+            ("http://[::1]:80", true),
+            ("http://10.0.0.1", false),
+            ("http://127.example", false),
+        ] {
+            assert_eq!(is_loopback(&Url::parse(url).unwrap()), expected, "{url}");
+        }
+    }
 
     #[test]
     fn errors_become_one_sentence() {

@@ -417,11 +417,12 @@ fn file_name(id: &str, number: usize) -> String {
     const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.');
     const BYTES_MAX: usize = 200;
     let name = utf8_percent_encode(id, PLAIN).to_string();
-    let taken = name == "images.jsonl" || name.starts_with('.') || name.ends_with(".part");
+    let taken = name == "images.jsonl" || name.starts_with('.') || name.contains(".part");
     if name.len() <= BYTES_MAX && !name.is_empty() && !taken {
         return name;
     }
-    format!("{number}-{}.image", &name[..name.len().min(BYTES_MAX)])
+    // An encoded id has no tilde, so that this is the name of no other image.
+    format!("{number}~{}", &name[..name.len().min(BYTES_MAX)])
 }
 
 fn metadata(text: &str) -> Result<Value, String> {
@@ -467,9 +468,10 @@ mod tests {
     fn every_id_has_a_file_name() {
         assert_eq!(file_name("a-b_c.png", 1), "a-b_c.png");
         assert_eq!(file_name("shop/a b", 2), "shop%2Fa%20b");
-        assert_eq!(file_name("images.jsonl", 3), "3-images.jsonl.image");
-        assert_eq!(file_name(".hidden", 4), "4-.hidden.image");
+        assert_eq!(file_name("images.jsonl", 3), "3~images.jsonl");
+        assert_eq!(file_name(".hidden", 4), "4~.hidden");
+        assert_eq!(file_name("a.part", 6), "6~a.part");
         let long = file_name(&"é".repeat(1024), 5);
-        assert!(long.len() < 255 && long.starts_with("5-"), "{long}");
+        assert!(long.len() < 255 && long.starts_with("5~"), "{long}");
     }
 }

@@ -9,14 +9,14 @@ use crate::config::{BaseUrl, Secret};
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Server")]
 pub(super) struct RemoteArguments {
-    /// The server's address [variable: CALOTYPE_URL] [default: `listen` of the settings]
+    /// The server's address [variable: `CALOTYPE_URL`] [default: `listen` of the settings]
     #[arg(long, value_parser = base_url)]
     url: Option<BaseUrl>,
-    /// An API token [variable: CALOTYPE_TOKEN, better than the flag, which other users can see]
+    /// An API token [variable: `CALOTYPE_TOKEN`, better than the flag, which other users can see]
     /// [default: `api_token` of the settings]
     #[arg(long, value_name = "TOKEN", value_parser = |text: &str| Ok::<_, String>(Secret::new(text)))]
     token: Option<Secret>,
-    /// The account's id [variable: CALOTYPE_ACCOUNT] [default: the one which the token opens]
+    /// The account's id [variable: `CALOTYPE_ACCOUNT`] [default: the one which the token opens]
     #[arg(long, value_name = "ID")]
     account: Option<String>,
 }

@@ -326,7 +326,7 @@ mod tests {
         assert_eq!(print_bytes(10_485_760), "10MiB");
         assert_eq!(print_bytes(1_000_000), "1MB");
         assert_eq!(print_bytes(1_001), "1001");
-        assert_eq!(print_time(Duration::from_secs(5400)), "90m");
+        assert_eq!(print_time(Duration::from_mins(90)), "90m");
         assert_eq!(print_time(Duration::ZERO), "0s");
     }
 

@@ -82,7 +82,7 @@ fn several_uploads_go_on_after_a_failure_and_end_with_1() {
     program.write("a.jpg", photo());
     program.write("b.txt", "no picture");
     let ran = program.run(&["images", "upload", "a.jpg", "b.txt", "c.jpg", "--json"]);
-    assert_eq!(ran.stdout.iter().filter(|byte| **byte == b'\n').count(), 1);
+    assert_eq!(ran.stdout.split(|byte| *byte == b'\n').count(), 2);
     let error = ran.error(1);
     for part in [
         "b.txt: the server refused",

@@ -37,7 +37,9 @@ fn remote_commands_ask_for_a_token() {
 fn a_server_which_is_not_there_fails_with_its_address() {
     // Port 9 (discard) of loopback: nothing listens there.
     let url = ["--url", "http://127.0.0.1:9"];
+    // A proxy is not asked for this very machine.
     let error = Program::new()
+        .with("HTTP_PROXY", "http://127.0.0.1:1")
         .run(&[&["health"][..], &url].concat())
         .error(1);
     assert!(
