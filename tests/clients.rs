@@ -53,7 +53,9 @@ fn the_python_sdk_does_everything() {
         return skip("Python or the package cloudflare");
     }
     let mut command = Command::new(python);
-    command.arg("-B").arg(programs().join("python/suite.py"));
+    command
+        .args(["-B", "-W", "ignore::DeprecationWarning"])
+        .arg(programs().join("python/suite.py"));
     run(&start(), command);
 }
 

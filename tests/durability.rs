@@ -42,12 +42,18 @@ fn nothing_acknowledged_is_lost_by_a_kill() {
         now.expect("after 1970").as_millis() as u64
     });
     eprintln!("CALOTYPE_KILL_SEED={seed} CALOTYPE_KILL_ROUNDS={rounds}");
-    tokio::runtime::Runtime::new()
-        .expect("a runtime")
-        .block_on(kill_again_and_again(rounds, seed));
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let workers = runtime.block_on(kill_again_and_again(rounds, seed));
+    let sum = |count: fn(&Worker) -> u64| workers.iter().map(count).sum::<u64>();
+    eprintln!(
+        "{} requests were acknowledged; of {} under way at a kill {} had been carried out",
+        sum(|worker| worker.acknowledged),
+        sum(|worker| worker.doubts),
+        sum(|worker| worker.carried_out),
+    );
 }
 
-async fn kill_again_and_again(rounds: u64, seed: u64) {
+async fn kill_again_and_again(rounds: u64, seed: u64) -> Vec<Worker> {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let data_dir = folder.path().join("data");
     let mut random = Random(seed);
@@ -86,6 +92,7 @@ async fn kill_again_and_again(rounds: u64, seed: u64) {
     sweeps_down_to(images, &data_dir.join("blobs")).await;
     check(&api, &mut workers, rounds + 2).await;
     assert!(server.terminate().success());
+    workers
 }
 
 fn start(data_dir: &Path, sweep_interval: &str) -> Server {
@@ -182,6 +189,8 @@ struct Worker {
     doubt: Option<Doubt>,
     uploads: u64,
     acknowledged: u64,
+    doubts: u64,
+    carried_out: u64,
 }
 
 /// An image as its uploader knows it.
@@ -242,6 +251,8 @@ impl Worker {
             doubt: None,
             uploads: 0,
             acknowledged: 0,
+            doubts: 0,
+            carried_out: 0,
         }
     }
 
@@ -351,9 +362,12 @@ impl Worker {
 
     /// Finds out whether the request which was under way has been carried out.
     fn settle(&mut self, listed: &HashMap<String, Value>) {
-        match self.doubt.take() {
-            None => {}
-            Some(Doubt::Upload(mut image)) => {
+        let Some(doubt) = self.doubt.take() else {
+            return;
+        };
+        self.doubts += 1;
+        match doubt {
+            Doubt::Upload(mut image) => {
                 let found = listed
                     .iter()
                     .find(|(_, entry)| entry["meta"]["upload"] == image.upload);
@@ -361,20 +375,23 @@ impl Worker {
                     assert!(image.id.is_empty() || image.id == *id, "{image:?}: {id}");
                     image.id.clone_from(id);
                     self.images.push(image);
+                    self.carried_out += 1;
                 }
             }
-            Some(Doubt::Edit(index, changed)) => {
+            Doubt::Edit(index, changed) => {
                 let entry = listed.get(&changed.id);
                 if entry.is_some_and(|entry| {
                     entry["meta"] == changed.metadata()
                         && entry["requireSignedURLs"] == changed.private
                 }) {
                     self.images[index] = changed;
+                    self.carried_out += 1;
                 }
             }
-            Some(Doubt::Delete(index)) => {
+            Doubt::Delete(index) => {
                 if !listed.contains_key(&self.images[index].id) {
                     self.deleted.push(self.images.swap_remove(index).id);
+                    self.carried_out += 1;
                 }
             }
         }

@@ -36,13 +36,13 @@ async function requestsOf(action) {
   return requests.length - before;
 }
 
-/** A PNG of one colour. */
+/** A PNG of one colour: red, green, blue and perhaps alpha. */
 function png(width, height, colour) {
   const row = Buffer.concat([Buffer.from([0]), ...Array(width).fill(Buffer.from(colour))]);
   const header = Buffer.alloc(13);
   header.writeUInt32BE(width, 0);
   header.writeUInt32BE(height, 4);
-  header.set([8, 2, 0, 0, 0], 8);
+  header.set([8, colour.length === 4 ? 6 : 2, 0, 0, 0], 8);
   return Buffer.concat([
     Buffer.from('\x89PNG\r\n\x1a\n', 'latin1'),
     chunk('IHDR', header),
@@ -70,6 +70,8 @@ function crc32(bytes) {
 }
 
 const RED = png(40, 30, [200, 30, 30]);
+/** Stays a PNG when it is delivered to clients without WebP; an opaque one becomes a JPEG. */
+const GLASS = png(40, 30, [200, 30, 30, 100]);
 
 async function upload(params = {}) {
   const { file = await toFile(RED, 'red.png', { type: 'image/png' }), ...rest } = params;
@@ -420,7 +422,7 @@ test('variants are made, listed, changed and removed', async () => {
   assert.deepEqual(Object.keys(list.variants).sort(), ['hero', 'public']);
   assert.deepEqual(list.variants.hero.options, options);
 
-  const image = await upload();
+  const image = await upload({ file: await toFile(GLASS, 'glass.png') });
   const url = image.variants.find((variant) => variant.endsWith('/hero'));
   assert.ok(url, `${image.variants}`);
   const delivered = Buffer.from(await (await fetch(url)).arrayBuffer());
@@ -501,9 +503,13 @@ test('delivers WebP to whom it suits', async () => {
   assert.equal(bytes.toString('latin1', 0, 4), 'RIFF');
   assert.equal(bytes.toString('latin1', 8, 12), 'WEBP');
 
-  const plain = await fetch(image.variants[0], { headers: { accept: 'image/png' } });
-  assert.equal(plain.headers.get('content-type'), 'image/png');
-  await plain.arrayBuffer();
+  const jpeg = await fetch(image.variants[0], { headers: { accept: 'image/*' } });
+  assert.equal(jpeg.headers.get('content-type'), 'image/jpeg', 'an opaque picture');
+  await jpeg.arrayBuffer();
+  const glass = await upload({ file: await toFile(GLASS, 'glass.png') });
+  const png = await fetch(glass.variants[0], { headers: { accept: 'image/*' } });
+  assert.equal(png.headers.get('content-type'), 'image/png', 'a translucent picture');
+  await png.arrayBuffer();
 });
 
 test('a private image is shown to the bearer of a signature alone', async () => {
