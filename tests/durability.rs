@@ -410,9 +410,7 @@ impl Api {
     fn new(server: &Server) -> Self {
         // The second and later calls of one process find it installed.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = Client::builder()
-            .no_proxy()
-            .timeout(Duration::from_secs(60));
+        let client = Client::builder().no_proxy().timeout(Duration::from_mins(1));
         Self {
             client: client.build().expect("a client"),
             images_url: server.images_url(),
@@ -528,7 +526,7 @@ fn setting(name: &str) -> Option<u64> {
     Some(value.parse().unwrap_or_else(|_| panic!("{name}={value}")))
 }
 
-/// Numbers which a seed repeats (SplitMix64).
+/// Numbers which a seed repeats (`SplitMix64`).
 struct Random(u64);
 
 impl Random {

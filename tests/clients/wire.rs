@@ -512,7 +512,7 @@ impl Request {
     fn send(self, server: &Server) -> Answer {
         let mut stream = TcpStream::connect(server.address()).expect("the server listens");
         stream
-            .set_read_timeout(Some(Duration::from_secs(60)))
+            .set_read_timeout(Some(Duration::from_mins(1)))
             .expect("a valid time");
         let mut head = format!(
             "{}\r\nHost: {}\r\nConnection: close\r\n{}",
