@@ -1,6 +1,6 @@
 //! Any colour space to sRGB (transformations.md, section 2.12).
 
-use moxcms::{ColorProfile, DataColorSpace, Layout, TransformExecutor, TransformOptions};
+use moxcms::{ColorProfile, DataColorSpace, Layout, TransformOptions};
 
 use crate::raster::Raster;
 

@@ -52,14 +52,16 @@ pub(crate) fn first_picture(
 
 /// The pictures of a GIF or WebP, one after another.
 pub(crate) enum Animation<'a> {
-    Gif(gif::Frames<'a>),
+    Gif(Box<gif::Frames<'a>>),
     Webp(webp::Frames<'a>),
 }
 
 impl<'a> Animation<'a> {
     pub(crate) fn new(source: &'a [u8], header: &Header) -> Result<Self, Error> {
         match header.format {
-            MediaType::Gif => gif::Frames::new(source, header).map(Self::Gif),
+            MediaType::Gif => {
+                gif::Frames::new(source, header).map(|frames| Self::Gif(Box::new(frames)))
+            }
             MediaType::Webp => webp::Frames::new(source, header).map(Self::Webp),
             format => Err(Error::NoDecoder(format)),
         }

@@ -1,7 +1,7 @@
 use model::MediaType;
 
 /// Why an image cannot be read or rendered. The sentences are fit for clients.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// The bytes are of no image format which is known here: HTML, text, nothing at all.
     #[error("the file is not an image")]
@@ -60,11 +60,19 @@ pub enum Error {
 
 impl Error {
     /// The source is damaged; `reason` comes from a decoder.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "`map_err` hands over what it has"
+    )]
     pub(crate) fn corrupt(reason: impl ToString) -> Self {
         Self::Corrupt(reason.to_string())
     }
 
     /// The encoder failed; `reason` comes from it.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "`map_err` hands over what it has"
+    )]
     pub(crate) fn encode(reason: impl ToString) -> Self {
         Self::Encode(reason.to_string())
     }

@@ -50,10 +50,10 @@ pub(crate) fn target(
     Ok(match transform.format {
         // The quickest encoder, whatever was asked for by name.
         _ if transform.fast && !animated && !has_alpha => jpeg,
-        Format::Standard => standard,
         // AVIF would come first, if this build could write it.
         Format::Auto if accepts.webp => webp,
-        Format::Auto => standard,
+        // A description has no pixels, so for JSON this does not matter.
+        Format::Standard | Format::Auto | Format::Json => standard,
         Format::Avif => {
             warnings.push(Warning::NoAvif);
             if accepts.webp { webp } else { standard }
@@ -72,8 +72,6 @@ pub(crate) fn target(
         Format::PngForce => png,
         Format::Gif => Target::Gif,
         Format::Svg => return Err(Error::SvgConversion),
-        // A description has no pixels; the renderer does not ask.
-        Format::Json => standard,
     })
 }
 

@@ -75,8 +75,8 @@ impl Plan {
         }
 
         // The cut, from the scaled image back to the stored one.
-        let across = image.0 as f64 / laid.scaled.0 as f64;
-        let down = image.1 as f64 / laid.scaled.1 as f64;
+        let across = f64::from(image.0) / laid.scaled.0 as f64;
+        let down = f64::from(image.1) / laid.scaled.1 as f64;
         let cut = Region {
             left: laid.offset.0 as f64 * across,
             top: laid.offset.1 as f64 * down,

@@ -66,7 +66,7 @@ impl Step {
                 region,
                 width,
                 height,
-            } => resize::resize(raster, region, width, height)?,
+            } => resize::resize(&raster, region, width, height)?,
             Self::Turn(orientation) => turn::turn(&raster, orientation),
             Self::Underlay(colour) => underlay::underlay(raster, colour),
             Self::Pad {

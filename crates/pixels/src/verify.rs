@@ -1,7 +1,8 @@
 use model::{Limits, MediaType};
 
 use crate::decode::{self, Animation};
-use crate::{Cancel, Error, Header, inspect, sanitise_svg};
+use crate::inspect::{self, inspect};
+use crate::{Cancel, Error, Header, sanitise_svg};
 
 /// [`inspect`], and makes sure that the picture is really there, as uploads need it: JPEG is
 /// decoded at an eighth of its size, PNG row by row, and every frame of GIF and WebP. SVG has to
@@ -11,6 +12,8 @@ pub fn verify(source: &[u8], limits: &Limits) -> Result<Header, Error> {
     let cancel = Cancel::never();
     match header.format {
         MediaType::Jpeg => decode::jpeg::verify(source, limits)?,
+        MediaType::Png if !inspect::png::is_whole(source) => return Err(cut_off()),
+        MediaType::Webp if !inspect::webp::is_whole(source) => return Err(cut_off()),
         MediaType::Png => decode::png::verify(source, &cancel)?,
         MediaType::Gif | MediaType::Webp if header.is_animated() => {
             let mut frames = Animation::new(source, &header)?;
@@ -23,4 +26,8 @@ pub fn verify(source: &[u8], limits: &Limits) -> Result<Header, Error> {
         MediaType::Avif | MediaType::Heic => {}
     }
     Ok(header)
+}
+
+fn cut_off() -> Error {
+    Error::corrupt("it is cut off")
 }

@@ -5,8 +5,8 @@ use std::str::FromStr;
 use percent_encoding::percent_decode_str;
 
 use super::{
-    Amount, AutoWidth, Border, Colour, Exif, Fit, Flip, Format, Gravity, Quality, Rotate,
-    Transform, Upscale, value_of,
+    Amount, AutoWidth, Colour, Exif, Fit, Flip, Format, Gravity, Quality, Rotate, Transform,
+    Upscale, value_of,
 };
 
 /// Why a list of options is refused. Each sentence is for the client, under code 9401.
@@ -90,6 +90,16 @@ enum Outcome {
     Unknown,
 }
 
+impl Outcome {
+    /// Whether the value of an option which exists made sense.
+    fn of(taken: Option<()>) -> Self {
+        match taken {
+            Some(()) => Self::Taken,
+            None => Self::Ignored,
+        }
+    }
+}
+
 #[derive(Default)]
 struct Reading {
     transform: Transform,
@@ -160,24 +170,20 @@ impl Reading {
                 &mut to.redirect_on_error,
                 (value == "redirect").then_some(true),
             ),
-            _ => match name.strip_prefix("trim") {
-                Some(part) => match self.trim(part, value) {
-                    Some(taken) => taken,
-                    None => return Ok(Outcome::Unknown),
-                },
-                None => return Ok(Outcome::Unknown),
-            },
+            _ => {
+                return Ok(match name.strip_prefix("trim") {
+                    Some(part) => self.trim(part, value),
+                    None => Outcome::Unknown,
+                });
+            }
         };
-        Ok(match taken {
-            Some(()) => Outcome::Taken,
-            None => Outcome::Ignored,
-        })
+        Ok(Outcome::of(taken))
     }
 
-    /// Reads `trim` and its parts; the outer `None` is a name which does not exist.
-    fn trim(&mut self, part: &str, value: &str) -> Option<Option<()>> {
+    /// Reads `trim` and its parts.
+    fn trim(&mut self, part: &str, value: &str) -> Outcome {
         let trim = &mut self.transform.trim;
-        Some(match part {
+        Outcome::of(match part {
             "" | ".border" if matches!(value, "border" | "true") => {
                 trim.border.get_or_insert_default();
                 Some(())
@@ -214,7 +220,7 @@ impl Reading {
             ".border.keep" => finite(value).filter(|number| *number >= 0.0).map(|number| {
                 trim.border.get_or_insert_default().keep = (number + 0.5).floor() as u32;
             }),
-            _ => return None,
+            _ => return Outcome::Unknown,
         })
     }
 
@@ -336,6 +342,7 @@ fn breakpoints(text: &str) -> Option<Vec<u32>> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Border;
     use super::*;
     use proptest::prelude::*;
 

@@ -1,4 +1,4 @@
-//! JPEG through TurboJPEG, which returns errors instead of leaving through `longjmp`.
+//! JPEG through `TurboJPEG`, which returns errors instead of leaving through `longjmp`.
 
 mod turbojpeg;
 

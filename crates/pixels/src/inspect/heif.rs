@@ -31,7 +31,7 @@ pub(super) fn recognise(source: &[u8]) -> Result<MediaType, Error> {
     }
 }
 
-/// The size of the primary item as displayed: `ispe`, turned by `irot`. A sequence without a
+/// The size of the primary item as displayed: `ispe`, cut by `clap` and turned by `irot`. A sequence without a
 /// primary item is measured by its track.
 pub(super) fn find(source: &[u8]) -> Result<Found, Error> {
     primary(source)
@@ -41,34 +41,50 @@ pub(super) fn find(source: &[u8]) -> Result<Found, Error> {
 
 fn primary(source: &[u8]) -> Option<Found> {
     // `meta` and `ipma` begin with a version and flags.
-    let meta = child(source, b"meta")?.get(4..)?;
+    let meta = child(source, *b"meta")?.get(4..)?;
     let item = {
-        let body = child(meta, b"pitm")?;
+        let body = child(meta, *b"pitm")?;
         match body.first()? {
             0 => u32::from(u16_at(body, 4)?),
             _ => u32_at(body, 4)?,
         }
     };
-    let properties = child(meta, b"iprp")?;
-    let declared: Vec<(&[u8], &[u8])> = boxes(child(properties, b"ipco")?)
+    let properties = child(meta, *b"iprp")?;
+    let declared: Vec<(&[u8], &[u8])> = boxes(child(properties, *b"ipco")?)
         .take(PROPERTIES_MAX)
         .collect();
     let mut size = None;
+    let mut clean = None;
     let mut quarter_turns = 0;
     let associations = boxes(properties).filter(|(name, _)| *name == b"ipma");
     for index in associations.flat_map(|(_, body)| associated(body, item)) {
         match index.checked_sub(1).and_then(|index| declared.get(index)) {
             Some((b"ispe", body)) => size = u32_at(body, 4).zip(u32_at(body, 8)),
+            // What is shown of a picture whose sides had to be multiples of something.
+            Some((b"clap", body)) => {
+                clean = fraction_at(body, 0).zip(fraction_at(body, 8)).or(clean);
+            }
             Some((b"irot", body)) => quarter_turns = body.first().copied().unwrap_or_default() & 3,
             _ => {}
         }
     }
     let (width, height) = size?;
+    let (width, height) = match clean {
+        Some((clean_width, clean_height)) if clean_width <= width && clean_height <= height => {
+            (clean_width, clean_height)
+        }
+        _ => (width, height),
+    };
     Some(if quarter_turns % 2 == 1 {
         Found::still(height, width)
     } else {
         Found::still(width, height)
     })
+}
+
+/// A numerator and a denominator, rounded down.
+fn fraction_at(bytes: &[u8], at: usize) -> Option<u32> {
+    u32_at(bytes, at)?.checked_div(u32_at(bytes, at + 4)?)
 }
 
 /// The properties of one item, as numbers from 1.
@@ -109,7 +125,7 @@ fn associated(body: &[u8], wanted: u32) -> Vec<usize> {
 }
 
 fn track(source: &[u8]) -> Option<Found> {
-    let header = child(child(child(source, b"moov")?, b"trak")?, b"tkhd")?;
+    let header = child(child(child(source, *b"moov")?, *b"trak")?, *b"tkhd")?;
     // Width and height are the last two numbers, with 16 bits after the point.
     let at = header.len().checked_sub(8)?;
     Some(Found::still(
@@ -118,9 +134,9 @@ fn track(source: &[u8]) -> Option<Found> {
     ))
 }
 
-fn child<'a>(bytes: &'a [u8], wanted: &[u8; 4]) -> Option<&'a [u8]> {
+fn child(bytes: &[u8], wanted: [u8; 4]) -> Option<&[u8]> {
     boxes(bytes)
-        .find(|(name, _)| *name == wanted)
+        .find(|(name, _)| *name == wanted.as_slice())
         .map(|(_, body)| body)
 }
 

@@ -34,3 +34,9 @@ pub(crate) fn exif(source: &[u8]) -> Option<&[u8]> {
         .find(|(name, _)| *name == b"eXIf")
         .map(|(_, body)| body.strip_prefix(b"Exif\0\0").unwrap_or(body))
 }
+
+/// Whether every chunk up to the last is there. Frames of APNG beyond the first are not decoded, and
+/// a file which breaks off in them is broken all the same.
+pub(crate) fn is_whole(source: &[u8]) -> bool {
+    chunks(source).any(|(name, _)| name == b"IEND")
+}

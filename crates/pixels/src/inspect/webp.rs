@@ -55,17 +55,17 @@ pub(super) fn find(source: &[u8]) -> Result<Found, Error> {
 
 /// The EXIF block: a TIFF structure.
 pub(crate) fn exif(source: &[u8]) -> Option<&[u8]> {
-    chunk(source, b"EXIF").map(|body| body.strip_prefix(b"Exif\0\0").unwrap_or(body))
+    chunk(source, *b"EXIF").map(|body| body.strip_prefix(b"Exif\0\0").unwrap_or(body))
 }
 
 /// The colour profile.
 pub(crate) fn icc(source: &[u8]) -> Option<&[u8]> {
-    chunk(source, b"ICCP")
+    chunk(source, *b"ICCP")
 }
 
-fn chunk<'a>(source: &'a [u8], wanted: &[u8; 4]) -> Option<&'a [u8]> {
+fn chunk(source: &[u8], wanted: [u8; 4]) -> Option<&[u8]> {
     chunks(source)
-        .find(|(name, _)| *name == wanted)
+        .find(|(name, _)| *name == wanted.as_slice())
         .map(|(_, body)| body)
 }
 
@@ -87,4 +87,27 @@ fn lossless_size(body: &[u8]) -> Option<(u32, u32)> {
     let header = body.get(..5)?;
     let bits = u32::from_le_bytes([header[1], header[2], header[3], header[4]]);
     (header[0] == 0x2f).then_some(((bits & 0x3fff) + 1, ((bits >> 14) & 0x3fff) + 1))
+}
+
+/// Whether the container and every chunk in it have all of their bytes.
+pub(crate) fn is_whole(source: &[u8]) -> bool {
+    let length = |at: usize| -> Option<usize> {
+        let bytes = source.get(at..at + 4)?;
+        Some(u32::from_le_bytes(bytes.try_into().ok()?) as usize)
+    };
+    let Some(end) = length(4).and_then(|length| length.checked_add(8)) else {
+        return false;
+    };
+    let mut position = 12_usize;
+    while position + 8 <= end.min(source.len()) {
+        let Some(next) = length(position + 4).and_then(|length| position.checked_add(8 + length))
+        else {
+            return false;
+        };
+        if next > source.len() {
+            return false;
+        }
+        position = next + next % 2;
+    }
+    true
 }

@@ -23,21 +23,18 @@ pub(crate) fn inside(raster: &Raster, within: Rect, border: Border, keep: u32) -
                 .zip(b)
                 .all(|(a, b)| a.abs_diff(b) <= border.tolerance)
     };
-    let colour = match border.colour {
-        Some(colour) => [colour.red, colour.green, colour.blue, colour.alpha],
-        None => {
-            let corners = [
-                pixel(left, top),
-                pixel(right - 1, top),
-                pixel(left, bottom - 1),
-                pixel(right - 1, bottom - 1),
-            ];
-            match agreed(corners, near) {
-                Some(colour) => colour,
-                None => most_frequent_of_ring(within, pixel),
-            }
-        }
+    let detected = || {
+        let corners = [
+            pixel(left, top),
+            pixel(right - 1, top),
+            pixel(left, bottom - 1),
+            pixel(right - 1, bottom - 1),
+        ];
+        agreed(corners, near).unwrap_or_else(|| most_frequent_of_ring(within, pixel))
     };
+    let colour = border.colour.map_or_else(detected, |colour| {
+        [colour.red, colour.green, colour.blue, colour.alpha]
+    });
     let is_border = |x, y| near(pixel(x, y), colour);
     let row_is_border = |y| (left..right).all(|x| is_border(x, y));
     let Some(first_row) = (top..bottom).find(|y| !row_is_border(*y)) else {

@@ -17,7 +17,7 @@ const SCANS_MAX: c_int = 100;
 ///
 /// Safety of the whole file: `handle` comes from `tj3Init`, is not null, is owned by this value
 /// alone, and is destroyed once, in `drop`. `source` outlives the value. Every output buffer is
-/// allocated here, with the size which TurboJPEG documents for the call. TurboJPEG catches the
+/// allocated here, with the size which the library documents for the call. The library catches the
 /// errors of libjpeg by itself, so nothing unwinds into Rust.
 pub(super) struct Decompressor<'a> {
     handle: *mut c_void,
@@ -114,7 +114,9 @@ impl<'a> Decompressor<'a> {
                 self.check(code)?;
                 if self.precision < 8 {
                     let shift = 8 - self.precision.max(1);
-                    samples.iter_mut().for_each(|sample| *sample <<= shift);
+                    for sample in &mut samples {
+                        *sample <<= shift;
+                    }
                 }
                 samples
             }
@@ -188,7 +190,8 @@ impl<'a> Decompressor<'a> {
             let text = CStr::from_ptr(sys::tj3GetErrorStr(self.handle));
             (sys::tj3GetErrorCode(self.handle), text.to_string_lossy())
         };
-        if severity == sys::TJERR_TJERR_WARNING as c_int && !text.contains("Premature end") {
+        let breaks_off = text.to_ascii_lowercase().contains("premature end");
+        if severity == sys::TJERR_TJERR_WARNING as c_int && !breaks_off {
             return Ok(());
         }
         Err(Error::corrupt(text))

@@ -78,7 +78,7 @@ fn failure(payload: Box<dyn Any + Send>) -> Error {
 /// Unwinding: `error_exit` unwinds through frames of C++ that is built without exceptions and keeps
 /// all its memory in pools owned by `info`; skipping those frames is what the libjpeg interface asks
 /// of every `error_exit` (commonly by `longjmp`), and the pools are freed by `drop`. The library is
-/// built with unwind tables, which x86-64 and AArch64 have by default, and its functions are
+/// built with unwind tables, which the usual targets have by default, and its functions are
 /// declared `C-unwind`. Errors do not happen in practice: the settings are ours and valid, and no
 /// input is parsed.
 struct Encoder {
@@ -228,4 +228,36 @@ unsafe extern "C-unwind" fn end_buffer(info: &mut sys::jpegli_compress_struct) {
     let output = unsafe { output(info) };
     let used = output.buffer.len() - output.manager.free_in_buffer;
     output.bytes.extend_from_slice(&output.buffer[..used]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grey(width: u32) -> Settings<'static> {
+        Settings {
+            width,
+            height: 1,
+            components: 1,
+            quality: 80,
+            progressive: true,
+            half_colour: false,
+            exif: None,
+        }
+    }
+
+    #[test]
+    fn an_error_of_the_library_is_an_error_and_nothing_else() {
+        // Beyond what a JPEG can be, so that the library calls `error_exit`.
+        for _ in 0..3 {
+            let outcome = encode(&vec![0; 70_000], &grey(70_000), &Cancel::never());
+            assert!(matches!(outcome, Err(Error::Encode(_))), "{outcome:?}");
+        }
+        assert!(encode(&[0; 9], &grey(9), &Cancel::never()).is_ok());
+    }
+
+    #[test]
+    fn pixels_of_another_size_are_refused() {
+        assert!(encode(&[0; 8], &grey(9), &Cancel::never()).is_err());
+    }
 }

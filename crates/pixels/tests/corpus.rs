@@ -1,0 +1,297 @@
+//! Runs over the test picture corpus: `CALOTYPE_CORPUS`, or `shared/corpus` beside the workspace.
+//! Without it nothing is tested here.
+
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use model::{Limits, MediaType, Transform};
+use pixels::{Accepts, Cancel, Error, inspect, render, sanitise_svg, verify};
+
+/// One file may take this long on a busy machine; most take a hundredth of it.
+const SLOW: Duration = Duration::from_secs(20);
+
+struct Entry {
+    path: String,
+    valid: String,
+    format: String,
+    width: Option<u32>,
+    height: Option<u32>,
+    frames: Option<u32>,
+    orientation: u8,
+    note: String,
+}
+
+fn folder() -> Option<PathBuf> {
+    let named = std::env::var_os("CALOTYPE_CORPUS").map(PathBuf::from);
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/corpus");
+    Some(named.unwrap_or(beside)).filter(|folder| folder.join("MANIFEST.tsv").is_file())
+}
+
+fn entries(folder: &Path) -> Vec<Entry> {
+    let manifest = fs::read_to_string(folder.join("MANIFEST.tsv")).unwrap();
+    manifest
+        .lines()
+        .skip(1)
+        .map(|line| {
+            let field: Vec<&str> = line.split('\t').collect();
+            Entry {
+                path: field[0].to_owned(),
+                valid: field[3].to_owned(),
+                format: field[4].to_owned(),
+                width: field[5].parse().ok(),
+                height: field[6].parse().ok(),
+                frames: field[7].parse().ok(),
+                orientation: field[8].parse().unwrap_or(1),
+                note: field[10].to_owned(),
+            }
+        })
+        .collect()
+}
+
+/// Larger than the defaults where those would hide sound files: AVIF's, and two of 20,000 pixels.
+fn limits() -> Limits {
+    Limits {
+        avif_side_max: 12_000,
+        side_max: 21_000,
+        output_side_max: 21_000,
+        ..Limits::default()
+    }
+}
+
+/// Calls the function for every file; what it says is wrong is collected, so that one run shows all.
+fn check_each(
+    wanted: impl Fn(&Entry) -> bool,
+    check: impl Fn(&Entry, &[u8]) -> Result<(), String>,
+) {
+    let Some(folder) = folder() else {
+        #[expect(clippy::print_stderr, reason = "a skipped test should say so")]
+        {
+            eprintln!("skipped: there is no corpus");
+        }
+        return;
+    };
+    let mut wrong = Vec::new();
+    for entry in entries(&folder).into_iter().filter(wanted) {
+        let source = fs::read(folder.join(&entry.path)).unwrap();
+        let start = Instant::now();
+        let outcome = catch_unwind(AssertUnwindSafe(|| check(&entry, &source)));
+        let result = outcome.unwrap_or_else(|_| Err("panic".to_owned()));
+        if let Err(reason) = result {
+            wrong.push(format!("{}: {reason} ({})", entry.path, entry.note));
+        }
+        if start.elapsed() > SLOW {
+            wrong.push(format!("{}: took {:?}", entry.path, start.elapsed()));
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "{} files:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
+}
+
+fn rendered(source: &[u8], options: &str) -> Result<pixels::Rendition, Error> {
+    let transform: Transform = options.parse().unwrap();
+    render(
+        source,
+        &transform,
+        Accepts::default(),
+        &limits(),
+        &Cancel::never(),
+    )
+}
+
+/// Formats which are refused whatever they hold.
+fn is_refused(entry: &Entry) -> bool {
+    matches!(
+        entry.format.as_str(),
+        "TIFF" | "BMP" | "ICO" | "CUR" | "JXL"
+    )
+}
+
+#[test]
+fn sound_images_have_the_size_of_the_manifest() {
+    check_each(
+        |entry| entry.valid == "yes" && !is_refused(entry) && entry.format != "SVG",
+        |entry, source| {
+            let header = inspect(source, &limits()).map_err(|error| error.to_string())?;
+            let still = matches!(
+                header.format,
+                MediaType::Png | MediaType::Avif | MediaType::Heic
+            );
+            // A JPEG which holds another one is still one picture.
+            let still = still || header.format == MediaType::Jpeg;
+            let frames = if still { Some(1) } else { entry.frames };
+            let turned = header.orientation >= 5;
+            let stored = if turned {
+                (header.height, header.width)
+            } else {
+                (header.width, header.height)
+            };
+            let same = (Some(stored.0), Some(stored.1)) == (entry.width, entry.height);
+            // Whether AVIF and HEIC are listed before or after their turn differs.
+            let other = (Some(stored.1), Some(stored.0)) == (entry.width, entry.height);
+            let boxed = matches!(header.format, MediaType::Avif | MediaType::Heic);
+            if !(same || boxed && other) {
+                return Err(format!("{stored:?}"));
+            }
+            if frames.is_some_and(|frames| frames != header.frames) {
+                return Err(format!("{} frames", header.frames));
+            }
+            // Some lists have a 0, which stands for 1.
+            if !boxed && header.orientation != entry.orientation.max(1) {
+                return Err(format!("orientation {}", header.orientation));
+            }
+            verify(source, &limits())
+                .map(drop)
+                .map_err(|error| error.to_string())
+        },
+    );
+}
+
+#[test]
+fn sound_images_render() {
+    check_each(
+        |entry| {
+            entry.valid == "yes"
+                && matches!(
+                    entry.format.as_str(),
+                    "JPEG" | "PNG" | "GIF" | "WEBP" | "APNG"
+                )
+        },
+        |_, source| {
+            let header = inspect(source, &limits()).map_err(|error| error.to_string())?;
+            for options in [
+                "w=64,h=64,f=jpeg",
+                "w=64,h=64,f=webp",
+                "w=64,h=64",
+                "f=png-force,w=9",
+            ] {
+                let rendition =
+                    rendered(source, options).map_err(|error| format!("{options}: {error}"))?;
+                let out = inspect(&rendition.bytes, &limits())
+                    .map_err(|error| format!("{options}: {error}"))?;
+                if (out.width, out.height) != (rendition.width, rendition.height) {
+                    return Err(format!("{options}: is {}x{}", out.width, out.height));
+                }
+                if rendition.width > header.width || rendition.height > header.height {
+                    return Err(format!("{options}: grew"));
+                }
+                verify(&rendition.bytes, &limits())
+                    .map_err(|error| format!("{options}: out: {error}"))?;
+                if options == "w=64,h=64" && header.frames > 1 && out.frames < 2 {
+                    return Err("the animation is lost".to_owned());
+                }
+            }
+            Ok(())
+        },
+    );
+}
+
+#[test]
+fn unsound_images_are_refused() {
+    check_each(
+        // SVG is not rasterised, so that the size it claims costs nothing.
+        |entry| entry.valid == "no" && !entry.path.starts_with("svg-attacks/gen_size_"),
+        |_, source| match verify(source, &limits()) {
+            // These cannot be decoded here, so only their header is judged.
+            Ok(header) if matches!(header.format, MediaType::Avif | MediaType::Heic) => {
+                match rendered(source, "w=64") {
+                    Ok(_) => Err("rendered".to_owned()),
+                    Err(_) => Ok(()),
+                }
+            }
+            Ok(header) => Err(format!("accepted as {header:?}")),
+            Err(_) => Ok(()),
+        },
+    );
+}
+
+#[test]
+fn doubtful_images_do_no_harm() {
+    check_each(
+        |entry| entry.valid == "maybe" || is_refused(entry),
+        |_, source| {
+            let _ = verify(source, &limits());
+            for options in ["w=64,h=64,f=jpeg", "w=64,h=64,f=webp"] {
+                if let Ok(rendition) = rendered(source, options) {
+                    inspect(&rendition.bytes, &limits())
+                        .map_err(|error| format!("{options}: {error}"))?;
+                }
+            }
+            Ok(())
+        },
+    );
+}
+
+#[test]
+fn sanitised_svg_has_nothing_active() {
+    check_each(
+        |entry| entry.path.starts_with("svg"),
+        |entry, source| {
+            let sanitised = match sanitise_svg(source, &limits()) {
+                Ok(sanitised) => String::from_utf8_lossy(&sanitised).to_lowercase(),
+                // Without its namespace no browser shows it as an image.
+                Err(_) if entry.valid == "yes" && text_of(source).contains("xmlns") => {
+                    return Err("refused".to_owned());
+                }
+                Err(_) => return Ok(()),
+            };
+            let sanitised = sanitised.replace("&apos;", "'").replace("&quot;", "\"");
+            let mut active = vec![
+                "<script",
+                "<foreignobject",
+                "<iframe",
+                "<!",
+                "<?xml-",
+                "@import",
+            ];
+            for open in ["href=\"", "href='", "url(", "url('", "url(\""] {
+                for target in [
+                    "http",
+                    "//",
+                    "javascript",
+                    "file:",
+                    "data:text",
+                    "data:image/svg",
+                ] {
+                    active.push(format!("{open}{target}").leak());
+                }
+            }
+            let tags: String = sanitised
+                .split('<')
+                .filter_map(|tag| tag.split_once('>'))
+                .flat_map(|(tag, _)| ["<", tag, ">"])
+                .collect();
+            let styles: String = sanitised
+                .split("<style")
+                .skip(1)
+                .filter_map(|style| style.split_once("</style"))
+                .map(|(style, _)| style)
+                .collect();
+            if has_event(&tags) {
+                return Err("has an event attribute".to_owned());
+            }
+            let sanitised = tags + &styles;
+            match active.into_iter().find(|text| sanitised.contains(text)) {
+                Some(text) => Err(format!("has {text}")),
+                None => Ok(()),
+            }
+        },
+    );
+}
+
+fn text_of(source: &[u8]) -> String {
+    String::from_utf8_lossy(source).into_owned()
+}
+
+/// Whether a word that begins with `on` is given a value: so all events are called.
+fn has_event(tags: &str) -> bool {
+    tags.split(" on").skip(1).any(|rest| {
+        let name = rest.bytes().take_while(u8::is_ascii_alphabetic).count();
+        name > 0 && rest[name..].starts_with('=')
+    })
+}
