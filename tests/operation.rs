@@ -36,7 +36,10 @@ async fn upload(client: &Client, url: &str, bytes: Vec<u8>) -> Option<(StatusCod
 async fn get(client: &Client, url: &str) -> (StatusCode, Value) {
     let response = client.get(url).bearer_auth(API_TOKEN).send().await;
     let response = response.expect("the server answers");
-    (response.status(), response.json().await.expect("an envelope"))
+    (
+        response.status(),
+        response.json().await.expect("an envelope"),
+    )
 }
 
 /// An answer which was begun before SIGTERM is finished after it.
@@ -127,7 +130,7 @@ async fn sigterm_under_load_ends_in_order() {
 #[test]
 fn a_second_server_on_one_folder_is_refused() {
     let server = Server::start();
-    let second = Command::new(env!("CARGO_BIN_EXE_calotype"))
+    let second = server::program()
         .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
         .arg(server.data_dir())
         .output()
@@ -135,14 +138,20 @@ fn a_second_server_on_one_folder_is_refused() {
     assert_eq!(second.status.code(), Some(1));
     assert!(second.stdout.is_empty());
     let words = String::from_utf8_lossy(&second.stderr);
-    assert!(words.contains("in use"), "{words}");
+    assert!(
+        words.contains("another Calotype server is using"),
+        "{words}"
+    );
 }
 
 /// A file system of a few megabytes; `None` where the test may not mount one.
 struct SmallDisk(tempfile::TempDir);
 
 impl SmallDisk {
-    #[expect(clippy::print_stderr, reason = "a skipped test must not look like a passed one")]
+    #[expect(
+        clippy::print_stderr,
+        reason = "a skipped test must not look like a passed one"
+    )]
     fn mount() -> Option<Self> {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mounted = Command::new("mount")
@@ -176,6 +185,7 @@ async fn a_full_disk_refuses_uploads_and_recovers() {
     let server = Settings::new()
         .data_dir(&disk.path().join("data"))
         .set("sweep-interval", "50ms")
+        .set("disk-reserve-bytes", "4MiB")
         .start();
     let (client, url) = (client(), server.images_url());
     let mut stored = Vec::new();
@@ -200,7 +210,9 @@ async fn a_full_disk_refuses_uploads_and_recovers() {
         assert_eq!(status, StatusCode::OK);
     }
     for id in &stored[..stored.len() / 2] {
-        let request = client.delete(format!("{url}/v1/{id}")).bearer_auth(API_TOKEN);
+        let request = client
+            .delete(format!("{url}/v1/{id}"))
+            .bearer_auth(API_TOKEN);
         let status = request.send().await.expect("an answer").status();
         assert_eq!(status, StatusCode::OK);
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use model::{Account, Permission};
 use service::accounts::{NewAccount, NewToken, create_account, create_token};
 use service::{Addresses, Secrets, Service, Settings};
-use store::{Blobs, Catalog, DataFolder, Renditions, Sqlite, Vault};
+use store::{Blobs, Catalog, DataFolder, DiskSpace, Renditions, Sqlite, Vault};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -56,14 +56,19 @@ async fn serve(mut config: Config) -> Result<(), Failure> {
     let secrets = Secrets::of(&vault);
     let Database::Sqlite(database) = &config.database;
     let catalog = Arc::new(Sqlite::open(database, vault).await?);
-    let BlobStore::Folder(blobs) = &config.blobs;
-    let blobs = Blobs::local(blobs)?;
+    let BlobStore::Folder(blob_folder) = &config.blobs;
+    let blobs = Blobs::local(blob_folder)?;
+    let disk_space = DiskSpace::new(
+        vec![config.data_dir.clone(), blob_folder.clone()],
+        config.disk_reserve_bytes,
+    );
     let renditions = Renditions::open(&config.cache_dir, config.cache_disk_bytes)?;
     let first = first_start(catalog.as_ref(), &config).await?;
     let service = Service::new(
         catalog.clone(),
         blobs,
         renditions,
+        disk_space,
         secrets,
         service_settings(&config),
     )?;
@@ -115,7 +120,10 @@ async fn first_start(catalog: &dyn Catalog, config: &Config) -> Result<Option<Fi
         [account] if catalog.tokens(&account.id).await?.is_empty() => account.clone(),
         _ => return Ok(None),
     };
-    let given = config.api_token.as_ref().map(|token| token.expose().to_owned());
+    let given = config
+        .api_token
+        .as_ref()
+        .map(|token| token.expose().to_owned());
     warn_of_weak_token(given.as_deref(), config.listen);
     let new = NewToken {
         name: "first start".to_owned(),
@@ -178,7 +186,11 @@ async fn sweep_for_ever(service: Service, interval: std::time::Duration) {
 fn greet(config: &Config, first: Option<&First>) -> std::io::Result<()> {
     let mut output = std::io::stdout().lock();
     let version = env!("CARGO_PKG_VERSION");
-    writeln!(output, "calotype {version} listening on http://{}", config.listen)?;
+    writeln!(
+        output,
+        "calotype {version} listening on http://{}",
+        config.listen
+    )?;
     if let Some(first) = first {
         let text = greeting::of(config, &first.account, &first.token);
         output.write_all(text.as_bytes())?;

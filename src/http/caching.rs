@@ -123,14 +123,12 @@ fn parse_range(range: &str, length: usize) -> Asked {
                 Asked::Part(length.saturating_sub(suffix)..=length - 1)
             }
         }
-        (Some(first), None) if last.is_empty() => match first < length {
-            true => Asked::Part(first..=length - 1),
-            false => Asked::Beyond,
-        },
-        (Some(first), Some(last)) if first <= last => match first < length {
-            true => Asked::Part(first..=last.min(length - 1)),
-            false => Asked::Beyond,
-        },
+        (Some(first), None) if last.is_empty() && first < length => Asked::Part(first..=length - 1),
+        (Some(first), Some(last)) if first <= last && first < length => {
+            Asked::Part(first..=last.min(length - 1))
+        }
+        (Some(_), None) if last.is_empty() => Asked::Beyond,
+        (Some(first), Some(last)) if first <= last => Asked::Beyond,
         _ => Asked::Whole,
     }
 }

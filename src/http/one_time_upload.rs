@@ -49,7 +49,7 @@ async fn upload(app: &App, request: Req, path: &str) -> Answer {
         .await?;
     let variants = app.service.variants(&account.id).await?;
     let names: Vec<_> = variants.into_iter().map(|variant| variant.name).collect();
-    let image = wire::public_image(filled, &account, &names, &settings.addresses);
+    let image = wire::public_image(&filled, &account, &names, &settings.addresses);
     let envelope = Envelope::of(image).with_info(json!(null));
     Ok(response::json(StatusCode::OK, &envelope))
 }

@@ -44,11 +44,10 @@ pub(super) fn set(response: &mut Response, name: HeaderName, value: &'static str
 
 /// Sets a header from a computed text; one which no header can hold is left out.
 pub(super) fn set_text(response: &mut Response, name: HeaderName, value: &str) {
-    match HeaderValue::from_str(value) {
-        Ok(value) => {
-            response.headers_mut().insert(name, value);
-        }
-        Err(_) => tracing::error!(%name, value, "a text fits no header"),
+    if let Ok(value) = HeaderValue::from_str(value) {
+        response.headers_mut().insert(name, value);
+    } else {
+        tracing::error!(%name, value, "a text fits no header");
     }
 }
 

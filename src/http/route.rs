@@ -116,11 +116,12 @@ impl Route {
             let path = delivery[1..].to_owned();
             return Self::Delivery(DeliveryPath { path });
         }
-        let first = path[1.min(path.len())..].split('/').next();
-        if !first.is_some_and(|first| AccountHash::try_from(first).is_ok()) {
+        let path = path.strip_prefix('/').unwrap_or(path);
+        let first = path.split('/').next().unwrap_or(path);
+        if AccountHash::try_from(first).is_err() {
             return Self::Unknown;
         }
-        let path = path[1..].to_owned();
+        let path = path.to_owned();
         if host.starts_with("upload.") {
             Self::OneTimeUpload(path)
         } else {

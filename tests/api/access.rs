@@ -57,7 +57,11 @@ async fn every_route_wants_the_right_credentials() {
             (bare().bearer_auth("wrong"), 401, 10_000),
             (bare().bearer_auth(&expired), 401, 10_000),
             (bare().bearer_auth(&stranger), 403, 10_000),
-            (bare().header("x-auth-user-service-key", "v1.0-x"), 401, 10_000),
+            (
+                bare().header("x-auth-user-service-key", "v1.0-x"),
+                401,
+                10_000,
+            ),
             (bare().header("x-auth-key", &server.token), 400, 9106),
         ] {
             let answer = send(request).await;
@@ -74,7 +78,9 @@ async fn every_route_wants_the_right_credentials() {
         if refused && !is_head {
             assert_eq!(answer.failure(), (403, 10_000));
         }
-        let global_key = bare().header("x-auth-email", "a@b.c").header("x-auth-key", &server.token);
+        let global_key = bare()
+            .header("x-auth-email", "a@b.c")
+            .header("x-auth-key", &server.token);
         let status = send(global_key).await.status.as_u16();
         assert!(!matches!(status, 401 | 403), "{method} {path}: {status}");
     }
@@ -85,7 +91,9 @@ async fn every_route_wants_the_right_credentials() {
 async fn the_bearer_token_counts_among_several_credentials() {
     let server = Server::start().await;
     let request = server.request(Method::GET, "images/v1/stats");
-    let request = request.header("x-auth-email", "a@b.c").header("x-auth-key", "wrong");
+    let request = request
+        .header("x-auth-email", "a@b.c")
+        .header("x-auth-key", "wrong");
     assert_eq!(send(request).await.status, 200);
 }
 
@@ -95,7 +103,14 @@ async fn accounts_see_only_their_own() {
     let id = server.upload(PHOTO, &[("id", "shared/name")]).await;
     let (other, token) = server.another_account().await;
     let url = format!("{}/client/v4/accounts/{}/images", server.url, other.id);
-    let get = |path: &str| send(server.client.get(format!("{url}/{path}")).bearer_auth(&token));
+    let get = |path: &str| {
+        send(
+            server
+                .client
+                .get(format!("{url}/{path}"))
+                .bearer_auth(&token),
+        )
+    };
     assert_eq!(get(&format!("v1/{id}")).await.failure(), (404, 5404));
     assert_eq!(get("v2").await.result()["images"], json!([]));
     assert_eq!(get("v1/stats").await.result()["count"]["current"], 0);
@@ -114,7 +129,10 @@ async fn routes_are_judged_before_credentials() {
         "/client/v4/accounts/nonsense/images/v1",
         &format!("/client/v4/accounts/{unknown}/images/v1"),
         &format!("/client/v4/accounts/{}/images/v3", server.account.id),
-        &format!("/client/v4/accounts/{}/images/v1/keys/a/b", server.account.id),
+        &format!(
+            "/client/v4/accounts/{}/images/v1/keys/a/b",
+            server.account.id
+        ),
         "/client/v4/zones",
         "/client/v4",
         "/nothing/here",
@@ -123,7 +141,10 @@ async fn routes_are_judged_before_credentials() {
         let answer = send(server.client.get(format!("{}{path}", server.url))).await;
         assert_eq!(answer.failure(), (404, 7003), "{path}");
         let errors = answer.envelope()["errors"].clone();
-        assert_eq!(errors[1], json!({"code": 7000, "message": "No route for that URI"}));
+        assert_eq!(
+            errors[1],
+            json!({"code": 7000, "message": "No route for that URI"})
+        );
         let message = errors[0]["message"].as_str().unwrap();
         assert_eq!(
             message,
@@ -145,7 +166,8 @@ async fn other_methods_are_not_allowed() {
     ] {
         let answer = send(server.request(method.clone(), path)).await;
         assert_eq!(answer.failure(), (405, 10_000), "{method} {path}");
-        let message = format!("{method} method not allowed for the api_token authentication scheme");
+        let message =
+            format!("{method} method not allowed for the api_token authentication scheme");
         assert_eq!(answer.message(), message);
     }
 }
@@ -177,7 +199,9 @@ async fn tokens_are_verified_for_command_line_clients() {
     assert_eq!(memberships[0]["account"]["id"], id);
     assert!(get("user", &server.token).await.result()["email"].is_string());
     assert_eq!(get("user", "wrong").await.failure(), (401, 10_000));
-    let verify = server.client.post(format!("{}/client/v4/user/tokens/verify", server.url));
+    let verify = server
+        .client
+        .post(format!("{}/client/v4/user/tokens/verify", server.url));
     assert_eq!(send(verify).await.failure(), (405, 10_000));
 }
 
@@ -198,6 +222,9 @@ async fn health_is_open_to_all() {
     let server = Server::start().await;
     for path in ["livez", "readyz", "health"] {
         let answer = send(server.client.get(format!("{}/{path}", server.url))).await;
-        assert_eq!((answer.status.as_u16(), answer.header("cache-control")), (200, "no-store"));
+        assert_eq!(
+            (answer.status.as_u16(), answer.header("cache-control")),
+            (200, "no-store")
+        );
     }
 }

@@ -62,7 +62,12 @@ async fn broken_forms_are_refused() {
         "--x\r\nno colon\r\n\r\nbytes\r\n--x--\r\n".to_owned(),
         format!("--x\r\n{}\r\n\r\n--x--\r\n", "a: b\r\n".repeat(100)),
     ] {
-        let answer = post(&server, "images/v1", "multipart/form-data; boundary=x", body.clone());
+        let answer = post(
+            &server,
+            "images/v1",
+            "multipart/form-data; boundary=x",
+            body.clone(),
+        );
         assert_eq!(answer.await.failure(), (400, 5450), "{body:?}");
     }
     assert_untouched(&server).await;
@@ -75,7 +80,13 @@ async fn forms_within_forms_are_no_images() {
     let body = format!(
         "--x\r\nContent-Disposition: form-data; name=\"file\"\r\nContent-Type: multipart/mixed; boundary=y\r\n\r\n{inner}\r\n--x--\r\n"
     );
-    let answer = post(&server, "images/v1", "multipart/form-data; boundary=x", body).await;
+    let answer = post(
+        &server,
+        "images/v1",
+        "multipart/form-data; boundary=x",
+        body,
+    )
+    .await;
     assert_eq!(answer.failure(), (415, 5455));
     assert_untouched(&server).await;
 }
@@ -141,7 +152,13 @@ async fn a_file_part_needs_neither_filename_nor_type() {
         .into_bytes();
         body.extend_from_slice(PHOTO);
         body.extend_from_slice(b"\r\n--x--\r\n");
-        let answer = post(&server, "images/v1", "multipart/form-data; boundary=x", body).await;
+        let answer = post(
+            &server,
+            "images/v1",
+            "multipart/form-data; boundary=x",
+            body,
+        )
+        .await;
         assert_eq!(answer.result()["filename"], kept, "{sent}");
     }
 }
@@ -160,7 +177,10 @@ async fn too_many_bytes_are_refused_while_they_come() {
     let large = vec![0; 100_001];
     let answer = server.form("images/v1", form(&large, &[])).await;
     assert_eq!(answer.failure(), (413, 5413));
-    assert_eq!(answer.message(), "Maximum image size of 100000 bytes is reached");
+    assert_eq!(
+        answer.message(),
+        "Maximum image size of 100000 bytes is reached"
+    );
 
     // A body which never ends is answered all the same: the refusal does not wait for the end.
     let head = server.head(
@@ -184,7 +204,10 @@ async fn a_refusal_reaches_a_client_which_is_still_sending() {
     let server = Server::start().await;
     // Far more than the sockets hold, so that an early close would break the client's pipe.
     let large = vec![0; 30 * 1024 * 1024];
-    let upload = server.client.post(server.api("images/v1")).bearer_auth("wrong");
+    let upload = server
+        .client
+        .post(server.api("images/v1"))
+        .bearer_auth("wrong");
     let answer = send(upload.multipart(form(&large, &[]))).await;
     assert_eq!(answer.failure(), (401, 10_000));
     let answer = server.form("images/v1", form(&large, &[])).await;
@@ -226,7 +249,10 @@ async fn a_client_which_leaves_leaves_nothing() {
         use tokio::io::AsyncWriteExt as _;
         let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
         let part = "--x\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\nsome bytes";
-        stream.write_all(format!("{head}{part}").as_bytes()).await.unwrap();
+        stream
+            .write_all(format!("{head}{part}").as_bytes())
+            .await
+            .unwrap();
     }
     assert_untouched(&server).await;
     server.upload(PHOTO, &[]).await;
@@ -247,14 +273,22 @@ async fn text_parts_have_limits() {
         ("metadata", "5".to_owned()),
         ("requireSignedURLs", "yes".to_owned()),
     ] {
-        let answer = server.form("images/v1", form(PHOTO, &[(name, &value)])).await;
+        let answer = server
+            .form("images/v1", form(PHOTO, &[(name, &value)]))
+            .await;
         assert_eq!(answer.failure(), (400, 5400), "{name}");
     }
     let mut body = b"--x\r\nContent-Disposition: form-data; name=\"id\"\r\n\r\n\xff\r\n".to_vec();
     body.extend_from_slice(b"--x\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\n");
     body.extend_from_slice(PHOTO);
     body.extend_from_slice(b"\r\n--x--\r\n");
-    let answer = post(&server, "images/v1", "multipart/form-data; boundary=x", body).await;
+    let answer = post(
+        &server,
+        "images/v1",
+        "multipart/form-data; boundary=x",
+        body,
+    )
+    .await;
     assert_eq!(answer.failure(), (400, 5400));
     assert_untouched(&server).await;
 

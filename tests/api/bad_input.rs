@@ -30,7 +30,11 @@ async fn what_is_no_image_is_refused() {
         let answer = server.form("images/v1", form(bytes, &[])).await;
         assert_eq!(answer.status, 415, "{:?}", String::from_utf8_lossy(bytes));
         assert_eq!(answer.failure(), (415, 5455));
-        assert!(answer.message().starts_with("Uploaded image must have image/jpeg"));
+        assert!(
+            answer
+                .message()
+                .starts_with("Uploaded image must have image/jpeg")
+        );
     }
     assert_untouched(&server).await;
 }
@@ -44,7 +48,11 @@ async fn giants_are_refused_by_their_header() {
     ] {
         let answer = server.form("images/v1", form(bytes, &[])).await;
         assert_eq!(answer.failure(), (400, 5400));
-        assert!(answer.message().contains("too large"), "{}", answer.message());
+        assert!(
+            answer.message().contains("too large"),
+            "{}",
+            answer.message()
+        );
     }
     assert_untouched(&server).await;
 }
@@ -122,9 +130,13 @@ async fn bodies_of_edits_are_checked_and_change_nothing() {
     let broken = server.request(Method::PATCH, &path).body("{");
     assert_eq!(send(broken).await.failure(), (400, 5400));
     let deep = format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000));
-    let deep = server.request(Method::PATCH, &path).body(format!("{{\"metadata\":{deep}}}"));
+    let deep = server
+        .request(Method::PATCH, &path)
+        .body(format!("{{\"metadata\":{deep}}}"));
     assert_eq!(send(deep).await.failure(), (400, 5400));
-    let endless = server.request(Method::PATCH, &path).body(vec![b' '; 2 * 1024 * 1024]);
+    let endless = server
+        .request(Method::PATCH, &path)
+        .body(vec![b' '; 2 * 1024 * 1024]);
     assert_eq!(send(endless).await.failure(), (400, 5400));
     assert_eq!(server.get(&path).await.result()["creator"], "me");
     let untyped = server

@@ -21,7 +21,8 @@ fn batch(server: &Server, method: Method, path: &str, token: &str) -> RequestBui
 async fn the_mirror_answers_like_the_api() {
     let server = Server::start().await;
     let token = token(&server).await;
-    let upload = batch(&server, Method::POST, "v1", &token).multipart(form(PHOTO, &[("id", "a/b")]));
+    let upload =
+        batch(&server, Method::POST, "v1", &token).multipart(form(PHOTO, &[("id", "a/b")]));
     let answer = send(upload).await;
     assert_eq!(answer.header("access-control-allow-origin"), "*");
     assert_eq!(answer.result()["id"], "a/b");
@@ -59,13 +60,22 @@ async fn everything_else_is_refused() {
         assert_eq!(answer.failure(), (403, 10_000), "{path}");
         assert_eq!(answer.message(), "forbidden endpoint");
     }
-    for wrong in [server.token.as_str(), "x", "a.b.c", &token[1..], &format!("{token}A")] {
+    for wrong in [
+        server.token.as_str(),
+        "x",
+        "a.b.c",
+        &token[1..],
+        &format!("{token}A"),
+    ] {
         let answer = send(batch(&server, Method::GET, "v2", wrong)).await;
         assert_eq!(answer.failure(), (401, 10_000));
     }
     let bare = server.client.get(format!("{}/batch/images/v2", server.url));
     assert_eq!(send(bare).await.failure(), (400, 9106));
-    let on_the_api = server.client.get(server.api("images/v2")).bearer_auth(&token);
+    let on_the_api = server
+        .client
+        .get(server.api("images/v2"))
+        .bearer_auth(&token);
     assert_eq!(send(on_the_api).await.failure(), (401, 10_000));
 }
 
@@ -79,7 +89,10 @@ async fn each_token_has_its_own_rate() {
     let token = token(&server).await;
     let asked = (0..20).map(|_| send(batch(&server, Method::GET, "v2", &token)));
     let answers = futures_util::future::join_all(asked).await;
-    let refused: Vec<_> = answers.iter().filter(|answer| answer.status == 429).collect();
+    let refused: Vec<_> = answers
+        .iter()
+        .filter(|answer| answer.status == 429)
+        .collect();
     assert!(refused.len() >= 10, "{}", refused.len());
     assert_eq!(refused[0].failure(), (429, 971));
     assert_eq!(refused[0].header("retry-after"), "1");
@@ -95,7 +108,10 @@ async fn browsers_may_hold_batch_tokens() {
         .header("access-control-request-headers", "authorization");
     let answer = send(preflight).await;
     assert_eq!(answer.status, 204);
-    assert_eq!(answer.header("access-control-allow-headers"), "authorization");
+    assert_eq!(
+        answer.header("access-control-allow-headers"),
+        "authorization"
+    );
     let methods = answer.header("access-control-allow-methods");
     assert_eq!(methods, "GET, POST, PATCH, DELETE, OPTIONS");
 }

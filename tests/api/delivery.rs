@@ -33,11 +33,16 @@ async fn the_format_is_negotiated() {
         (SCRIPT, "image/webp", "image/svg+xml"),
     ] {
         let id = server.upload(bytes, &[]).await;
-        let answer = server.deliver(&format!("{id}/public"), &[("accept", accept)]).await;
+        let answer = server
+            .deliver(&format!("{id}/public"), &[("accept", accept)])
+            .await;
         assert_eq!(answer.status, 200, "{}", answer.text());
         assert_eq!(answer.header("content-type"), expected, "{accept}");
         let negotiated = bytes != SCRIPT;
-        assert_eq!(answer.header("vary"), if negotiated { "Accept" } else { "" });
+        assert_eq!(
+            answer.header("vary"),
+            if negotiated { "Accept" } else { "" }
+        );
         let magic: &[u8] = match expected {
             "image/jpeg" => b"\xff\xd8\xff",
             "image/png" => b"\x89PNG",
@@ -56,11 +61,31 @@ async fn variants_give_their_sizes() {
     for (name, options, expected) in [
         ("down", json!({"width": 30}), (30, 29)),
         ("never", json!({"width": 300, "height": 300}), (63, 61)),
-        ("contain", json!({"fit": "contain", "width": 126, "height": 200}), (126, 122)),
-        ("cover", json!({"fit": "cover", "width": 80, "height": 20}), (80, 20)),
-        ("crop", json!({"fit": "crop", "width": 100, "height": 20}), (63, 20)),
-        ("pad", json!({"fit": "pad", "width": 100, "height": 40}), (100, 40)),
-        ("blurred", json!({"blur": 20, "width": 20, "height": 20, "fit": "cover"}), (20, 20)),
+        (
+            "contain",
+            json!({"fit": "contain", "width": 126, "height": 200}),
+            (126, 122),
+        ),
+        (
+            "cover",
+            json!({"fit": "cover", "width": 80, "height": 20}),
+            (80, 20),
+        ),
+        (
+            "crop",
+            json!({"fit": "crop", "width": 100, "height": 20}),
+            (63, 20),
+        ),
+        (
+            "pad",
+            json!({"fit": "pad", "width": 100, "height": 40}),
+            (100, 40),
+        ),
+        (
+            "blurred",
+            json!({"blur": 20, "width": 20, "height": 20, "fit": "cover"}),
+            (20, 20),
+        ),
     ] {
         variant(&server, name, options).await;
         let answer = server.deliver(&format!("{id}/{name}"), &[]).await;
@@ -79,7 +104,11 @@ async fn svg_is_sanitised_and_cannot_run() {
     assert_eq!(answer.header("content-type"), "image/svg+xml");
     assert!(answer.text().contains("<rect"), "{}", answer.text());
     assert!(!answer.text().contains("script"), "{}", answer.text());
-    assert!(answer.header("content-security-policy").starts_with("default-src 'none'"));
+    assert!(
+        answer
+            .header("content-security-policy")
+            .starts_with("default-src 'none'")
+    );
     assert_eq!(answer.header("x-content-type-options"), "nosniff");
 }
 
@@ -90,7 +119,10 @@ async fn success_carries_the_documented_headers() {
     let path = format!("{id}/public");
     let answer = server.deliver(&path, &[]).await;
     for (name, expected) in [
-        ("cache-control", "public, max-age=172800, stale-while-revalidate=7200"),
+        (
+            "cache-control",
+            "public, max-age=172800, stale-while-revalidate=7200",
+        ),
         ("access-control-allow-origin", "*"),
         ("timing-allow-origin", "*"),
         ("x-content-type-options", "nosniff"),
@@ -107,17 +139,30 @@ async fn success_carries_the_documented_headers() {
     assert_eq!((again.status.as_u16(), again.bytes.len()), (304, 0));
     assert_eq!(again.header("etag"), etag);
     assert_eq!(again.header("vary"), "Accept");
-    let other = server.deliver(&path, &[("accept", "image/webp"), ("if-none-match", &etag)]).await;
+    let other = server
+        .deliver(&path, &[("accept", "image/webp"), ("if-none-match", &etag)])
+        .await;
     assert_eq!(other.status, 200);
     let part = server.deliver(&path, &[("range", "bytes=0-9")]).await;
-    assert_eq!((part.status.as_u16(), &part.bytes[..]), (206, &answer.bytes[..10]));
-    let head = server.client.head(format!("{}/{}/{path}", server.url, server.account.hash));
+    assert_eq!(
+        (part.status.as_u16(), &part.bytes[..]),
+        (206, &answer.bytes[..10])
+    );
+    let head = server
+        .client
+        .head(format!("{}/{}/{path}", server.url, server.account.hash));
     let head = send(head).await;
     assert_eq!(head.status, 200);
-    assert_eq!(head.header("content-length"), answer.bytes.len().to_string());
+    assert_eq!(
+        head.header("content-length"),
+        answer.bytes.len().to_string()
+    );
     assert_eq!(head.header("content-type"), "image/jpeg");
 
-    let prefixed = format!("{}/cdn-cgi/imagedelivery/{}/{path}", server.url, server.account.hash);
+    let prefixed = format!(
+        "{}/cdn-cgi/imagedelivery/{}/{path}",
+        server.url, server.account.hash
+    );
     assert_eq!(send(server.client.get(prefixed)).await.bytes, answer.bytes);
 }
 
@@ -126,7 +171,13 @@ async fn browsers_keep_renditions_as_long_as_told() {
     let server = Server::start().await;
     let id = server.upload(PHOTO, &[]).await;
     variant(&server, "own", json!({"browser_ttl": 7_200})).await;
-    server.json(Method::PATCH, "images/v1/config", &json!({"browser_ttl": 3_600})).await;
+    server
+        .json(
+            Method::PATCH,
+            "images/v1/config",
+            &json!({"browser_ttl": 3_600}),
+        )
+        .await;
     for (name, seconds) in [("own", 7_200), ("public", 3_600)] {
         let answer = server.deliver(&format!("{id}/{name}"), &[]).await;
         let expected = format!("public, max-age={seconds}, stale-while-revalidate=7200");
@@ -147,12 +198,27 @@ async fn errors_are_plain_text_with_their_code() {
         (format!("{hash}/none/public"), 404, 9404, missing),
         (format!("{hash}/{id}/none"), 403, 9425, unknown),
         (format!("{hash}/{id}/no-name"), 403, 9425, unknown),
-        (format!("{strange}/{id}/public"), 403, 9427, "Image access denied with incorrect account id"),
-        (format!("cdn-cgi/imagedelivery/short/{id}/public"), 403, 9427, "Image access denied with incorrect account id"),
+        (
+            format!("{strange}/{id}/public"),
+            403,
+            9427,
+            "Image access denied with incorrect account id",
+        ),
+        (
+            format!("cdn-cgi/imagedelivery/short/{id}/public"),
+            403,
+            9427,
+            "Image access denied with incorrect account id",
+        ),
         (format!("{hash}/{id}"), 403, 9426, invalid),
         (format!("{hash}/{id}%zz/public"), 403, 9426, invalid),
         (format!("{hash}"), 403, 9426, invalid),
-        (format!("{hash}/{id}/w=10"), 403, 9429, "Flexible variants are not enabled for the account"),
+        (
+            format!("{hash}/{id}/w=10"),
+            403,
+            9429,
+            "Flexible variants are not enabled for the account",
+        ),
     ] {
         let answer = send(server.client.get(format!("{}/{path}", server.url))).await;
         assert_eq!(answer.status, status, "{path}");
@@ -162,7 +228,12 @@ async fn errors_are_plain_text_with_their_code() {
         assert_eq!(answer.header("access-control-allow-origin"), "*");
         assert_eq!(answer.header("cache-control"), "no-store");
     }
-    let posted = send(server.client.post(format!("{}/{hash}/{id}/public", server.url))).await;
+    let posted = send(
+        server
+            .client
+            .post(format!("{}/{hash}/{id}/public", server.url)),
+    )
+    .await;
     assert_eq!(posted.status, 405);
     assert_eq!(posted.header("allow"), "GET, HEAD, OPTIONS");
 }
@@ -171,20 +242,45 @@ async fn errors_are_plain_text_with_their_code() {
 async fn option_lists_are_a_switch_of_the_account() {
     let server = Server::start().await;
     let id = server.upload(PHOTO, &[]).await;
-    server.json(Method::PATCH, "images/v1/config", &json!({"flexible_variants": true})).await;
-    let answer = server.deliver(&format!("{id}/w=20,h=10,fit=cover"), &[("accept", "image/webp")]).await;
+    server
+        .json(
+            Method::PATCH,
+            "images/v1/config",
+            &json!({"flexible_variants": true}),
+        )
+        .await;
+    let answer = server
+        .deliver(
+            &format!("{id}/w=20,h=10,fit=cover"),
+            &[("accept", "image/webp")],
+        )
+        .await;
     assert_eq!(answer.header("content-type"), "image/webp");
     assert_eq!(size(&answer), (20, 10));
-    let jpeg = server.deliver(&format!("{id}/width=20,f=jpeg"), &[("accept", "image/webp")]).await;
+    let jpeg = server
+        .deliver(
+            &format!("{id}/width=20,f=jpeg"),
+            &[("accept", "image/webp")],
+        )
+        .await;
     assert_eq!(jpeg.header("content-type"), "image/jpeg");
     assert_eq!(jpeg.header("vary"), "");
     let bad = server.deliver(&format!("{id}/unknown=1"), &[]).await;
-    assert_eq!((bad.status.as_u16(), bad.header("cf-images")), (400, "err=9401"));
+    assert_eq!(
+        (bad.status.as_u16(), bad.header("cf-images")),
+        (400, "err=9401")
+    );
     let body = json!({"requireSignedURLs": true});
-    let signed = server.json(Method::PATCH, &format!("images/v1/{id}"), &body).await.result();
+    let signed = server
+        .json(Method::PATCH, &format!("images/v1/{id}"), &body)
+        .await
+        .result();
     let signed = signed["id"].as_str().unwrap();
     let private = server.deliver(&format!("{signed}/w=20"), &[]).await;
-    assert_eq!(private.text(), "ERROR 9425: Image access denied: Flexible variants can't be used for images that require signed URLs");
+    assert_eq!(
+        private.text(),
+        "ERROR 9425: Image access denied: Flexible variants can't be used for images that require signed URLs"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -196,8 +292,13 @@ async fn a_changed_variant_is_seen_at_once() {
     let before = server.deliver(&path, &[]).await;
     assert_eq!(size(&before).0, 30);
     let change = json!({"options": {"width": 20}});
-    server.json(Method::PATCH, "images/v1/variants/v", &change).await.result();
-    let after = server.deliver(&path, &[("if-none-match", before.header("etag"))]).await;
+    server
+        .json(Method::PATCH, "images/v1/variants/v", &change)
+        .await
+        .result();
+    let after = server
+        .deliver(&path, &[("if-none-match", before.header("etag"))])
+        .await;
     assert_eq!(size(&after).0, 20);
     server.delete("images/v1/variants/v").await.result();
     assert_eq!(server.deliver(&path, &[]).await.status, 403);

@@ -7,14 +7,22 @@ use serde_json::{Value, json};
 use crate::harness::{Answer, PHOTO, Server, form, send, text_form};
 
 async fn draft(server: &Server, texts: &[(&str, &str)]) -> (String, String) {
-    let answer = server.form("images/v2/direct_upload", text_form(texts)).await;
+    let answer = server
+        .form("images/v2/direct_upload", text_form(texts))
+        .await;
     let result = answer.result();
     let text = |name: &str| result[name].as_str().unwrap().to_owned();
     (text("id"), text("uploadURL"))
 }
 
 async fn send_file(server: &Server, url: &str, bytes: &[u8]) -> Answer {
-    send(server.client.post(url).multipart(form(bytes, &[("id", "ignored")]))).await
+    send(
+        server
+            .client
+            .post(url)
+            .multipart(form(bytes, &[("id", "ignored")])),
+    )
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -22,20 +30,35 @@ async fn a_draft_becomes_an_image_once() {
     let server = Server::start().await;
     let texts = [("metadata", r#"{"user":"42"}"#), ("creator", "u42")];
     let (id, url) = draft(&server, &texts).await;
-    assert_eq!(url, format!("{}/upload/{}/{id}", server.url, server.account.hash));
+    assert_eq!(
+        url,
+        format!("{}/upload/{}/{id}", server.url, server.account.hash)
+    );
 
     let path = format!("images/v1/{id}");
     let image = server.get(&path).await.result();
-    assert_eq!((&image["draft"], &image["meta"]), (&json!(true), &json!({"user": "42"})));
+    assert_eq!(
+        (&image["draft"], &image["meta"]),
+        (&json!(true), &json!({"user": "42"}))
+    );
     assert!(image.get("filename").is_none());
     for list in ["images/v1", "images/v2"] {
         assert_eq!(server.get(list).await.result()["images"], json!([]));
     }
-    assert_eq!(server.get(&format!("{path}/blob")).await.failure(), (404, 5404));
-    assert_eq!(server.deliver(&format!("{id}/public"), &[]).await.status, 404);
+    assert_eq!(
+        server.get(&format!("{path}/blob")).await.failure(),
+        (404, 5404)
+    );
+    assert_eq!(
+        server.deliver(&format!("{id}/public"), &[]).await.status,
+        404
+    );
 
     for refused in [&b"no image"[..], b""] {
-        assert_eq!(send_file(&server, &url, refused).await.failure(), (415, 5455));
+        assert_eq!(
+            send_file(&server, &url, refused).await.failure(),
+            (415, 5455)
+        );
     }
     let without = send(server.client.post(&url).multipart(text_form(&[("a", "b")]))).await;
     assert_eq!(without.failure(), (400, 5400));
@@ -54,7 +77,10 @@ async fn a_draft_becomes_an_image_once() {
     assert!(stored.get("draft").is_none());
     assert_eq!(stored["creator"], "u42");
     assert!(stored["uploaded"].as_str() >= image["uploaded"].as_str());
-    assert_eq!(server.get("images/v2").await.result()["images"], json!([stored]));
+    assert_eq!(
+        server.get("images/v2").await.result()["images"],
+        json!([stored])
+    );
     let used = send_file(&server, &url, PHOTO).await;
     assert_eq!(used.failure(), (409, 5409));
     assert_eq!(server.files("blobs"), 1);
@@ -80,11 +106,19 @@ async fn custom_ids_are_encoded_in_the_upload_url() {
     let (id, url) = draft(&server, &[("id", "shop/a 1.png")]).await;
     assert_eq!(id, "shop/a 1.png");
     assert!(url.ends_with("/shop%2Fa%201.png"), "{url}");
-    let taken = server.form("images/v2/direct_upload", text_form(&[("id", "shop/a 1.png")]));
+    let taken = server.form(
+        "images/v2/direct_upload",
+        text_form(&[("id", "shop/a 1.png")]),
+    );
     assert_eq!(taken.await.failure(), (409, 5409));
-    let taken = server.form("images/v1", form(PHOTO, &[("id", "shop/a 1.png")])).await;
+    let taken = server
+        .form("images/v1", form(PHOTO, &[("id", "shop/a 1.png")]))
+        .await;
     assert_eq!(taken.failure(), (409, 5409));
-    assert_eq!(send_file(&server, &url, PHOTO).await.result()["id"], "shop/a 1.png");
+    assert_eq!(
+        send_file(&server, &url, PHOTO).await.result()["id"],
+        "shop/a 1.png"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -103,7 +137,9 @@ async fn expiry_has_bounds() {
         ("soon".to_owned(), false),
     ] {
         let texts = [("expiry", expiry.as_str())];
-        let answer = server.form("images/v2/direct_upload", text_form(&texts)).await;
+        let answer = server
+            .form("images/v2/direct_upload", text_form(&texts))
+            .await;
         if accepted {
             answer.result();
         } else {
@@ -129,9 +165,18 @@ async fn unknown_upload_urls_are_not_found() {
         String::new(),
     ] {
         let url = format!("{}/upload/{path}", server.url);
-        assert_eq!(send_file(&server, &url, PHOTO).await.failure(), (404, 5404), "{path}");
+        assert_eq!(
+            send_file(&server, &url, PHOTO).await.failure(),
+            (404, 5404),
+            "{path}"
+        );
     }
-    let other_method = send(server.client.get(format!("{}/upload/{hash}/{id}", server.url))).await;
+    let other_method = send(
+        server
+            .client
+            .get(format!("{}/upload/{hash}/{id}", server.url)),
+    )
+    .await;
     assert_eq!(other_method.failure(), (405, 10_000));
     assert_eq!(other_method.header("allow"), "POST, OPTIONS");
 }
@@ -149,13 +194,25 @@ async fn browsers_may_upload_from_any_page() {
     let answer = send(preflight).await;
     assert_eq!(answer.status, 204);
     assert_eq!(answer.header("access-control-allow-origin"), "*");
-    assert_eq!(answer.header("access-control-allow-methods"), "POST, OPTIONS");
-    assert_eq!(answer.header("access-control-allow-headers"), "x-requested-with");
+    assert_eq!(
+        answer.header("access-control-allow-methods"),
+        "POST, OPTIONS"
+    );
+    assert_eq!(
+        answer.header("access-control-allow-headers"),
+        "x-requested-with"
+    );
     assert_eq!(answer.header("access-control-max-age"), "86400");
     let refused = send_file(&server, &url, b"no image").await;
     assert_eq!(refused.header("access-control-allow-origin"), "*");
     // The management API is not for browsers.
-    assert_eq!(server.get("images/v1").await.header("access-control-allow-origin"), "");
+    assert_eq!(
+        server
+            .get("images/v1")
+            .await
+            .header("access-control-allow-origin"),
+        ""
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

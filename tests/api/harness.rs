@@ -12,7 +12,7 @@ use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde_json::Value;
 use service::accounts::{NewAccount, NewToken, create_account, create_token};
 use service::{Addresses, Secrets, Service, Settings};
-use store::{Blobs, Catalog, Renditions, Sqlite, Vault};
+use store::{Blobs, Catalog, DiskSpace, Renditions, Sqlite, Vault};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -78,7 +78,9 @@ impl Server {
         let folder = tempfile::tempdir().unwrap();
         let vault = || Vault::from_key([7; 32]);
         let path = folder.path();
-        let catalog = Sqlite::open(&path.join("calotype.db"), vault()).await.unwrap();
+        let catalog = Sqlite::open(&path.join("calotype.db"), vault())
+            .await
+            .unwrap();
         let catalog = Arc::new(catalog);
         let settings = ListenerSettings {
             connections_max: 1_000,
@@ -102,15 +104,16 @@ impl Server {
             allow_private_sources: wishes.allow_private_sources,
             source_timeout: wishes.source_timeout,
             source_redirects_max: 5,
-            direct_upload_expiry: Duration::from_secs(1_800),
-            batch_token_ttl: Duration::from_secs(3_600),
-            blob_grace: Duration::from_secs(3_600),
+            direct_upload_expiry: Duration::from_mins(30),
+            batch_token_ttl: Duration::from_hours(1),
+            blob_grace: Duration::from_hours(1),
             release_grace: Duration::ZERO,
         };
         let service = Service::new(
             catalog.clone(),
             Blobs::local(&path.join("blobs")).unwrap(),
             Renditions::open(&path.join("cache"), 1 << 30).unwrap(),
+            DiskSpace::new(vec![path.to_owned()], 0),
             Secrets::of(&vault()),
             settings,
         );
@@ -196,9 +199,9 @@ impl Server {
     pub(crate) async fn deliver(&self, rest: &str, headers: &[(&str, &str)]) -> Answer {
         let url = format!("{}/{}/{rest}", self.url, self.account.hash);
         let request = self.client.get(url);
-        let request = headers
-            .iter()
-            .fold(request, |request, (name, value)| request.header(*name, *value));
+        let request = headers.iter().fold(request, |request, (name, value)| {
+            request.header(*name, *value)
+        });
         send(request).await
     }
 
@@ -210,10 +213,7 @@ impl Server {
         let _ = stream.write_all(bytes).await;
         let mut answer = Vec::new();
         let mut piece = [0; 4096];
-        loop {
-            let Ok(count @ 1..) = stream.read(&mut piece).await else {
-                break;
-            };
+        while let Ok(count @ 1..) = stream.read(&mut piece).await {
             answer.extend_from_slice(&piece[..count]);
             if is_whole(&answer) {
                 break;
@@ -242,7 +242,12 @@ impl Answer {
     }
 
     pub(crate) fn envelope(&self) -> Value {
-        assert_eq!(self.header("content-type"), "application/json", "{}", self.text());
+        assert_eq!(
+            self.header("content-type"),
+            "application/json",
+            "{}",
+            self.text()
+        );
         serde_json::from_slice(&self.bytes).unwrap()
     }
 
@@ -267,12 +272,17 @@ impl Answer {
 
     /// The first message of a failure.
     pub(crate) fn message(&self) -> String {
-        self.envelope()["errors"][0]["message"].as_str().unwrap().to_owned()
+        self.envelope()["errors"][0]["message"]
+            .as_str()
+            .unwrap()
+            .to_owned()
     }
 
     /// A header, or the empty text.
     pub(crate) fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
     }
 }
 
@@ -299,7 +309,9 @@ pub(crate) async fn send(request: RequestBuilder) -> Answer {
 }
 
 async fn new_account(catalog: &dyn Catalog) -> (Account, String) {
-    let account = create_account(catalog, NewAccount::default()).await.unwrap();
+    let account = create_account(catalog, NewAccount::default())
+        .await
+        .unwrap();
     let token = new_token(catalog, &account.id, Permission::Write, None).await;
     (account, token)
 }

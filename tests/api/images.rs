@@ -22,12 +22,18 @@ async fn an_upload_answers_with_the_image_object() {
     assert_eq!(image["variants"], json!([url]));
     assert!(image.get("draft").is_none());
     let uploaded = image["uploaded"].as_str().unwrap();
-    assert!(uploaded.len() == 24 && uploaded.ends_with('Z'), "{uploaded}");
+    assert!(
+        uploaded.len() == 24 && uploaded.ends_with('Z'),
+        "{uploaded}"
+    );
     assert_eq!(answer.envelope()["result_info"], Value::Null);
 
     assert_eq!(server.get(&format!("images/v1/{id}")).await.result(), image);
     let stats = server.get("images/v1/stats").await.result();
-    assert_eq!(stats, json!({"count": {"current": 1, "allowed": 100_000_000}}));
+    assert_eq!(
+        stats,
+        json!({"count": {"current": 1, "allowed": 100_000_000}})
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -52,17 +58,33 @@ async fn the_blob_is_what_was_uploaded() {
         let id = server.upload(bytes, &[]).await;
         let path = format!("images/v1/{id}/blob");
         let blob = server.get(&path).await;
-        assert_eq!((blob.status.as_u16(), blob.header("content-type")), (200, format));
+        assert_eq!(
+            (blob.status.as_u16(), blob.header("content-type")),
+            (200, format)
+        );
         assert_eq!(blob.bytes, bytes);
         assert_eq!(blob.header("content-length"), bytes.len().to_string());
-        assert_eq!(blob.header("content-security-policy"), "default-src 'none'; sandbox");
-        assert_eq!(blob.header("content-disposition"), "inline; filename*=UTF-8''cat.png");
+        assert_eq!(
+            blob.header("content-security-policy"),
+            "default-src 'none'; sandbox"
+        );
+        assert_eq!(
+            blob.header("content-disposition"),
+            "inline; filename*=UTF-8''cat.png"
+        );
         let etag = blob.header("etag");
-        let again = server.request(Method::GET, &path).header("if-none-match", etag);
+        let again = server
+            .request(Method::GET, &path)
+            .header("if-none-match", etag);
         assert_eq!(send(again).await.status, 304);
-        let part = server.request(Method::GET, &path).header("range", "bytes=2-4");
+        let part = server
+            .request(Method::GET, &path)
+            .header("range", "bytes=2-4");
         let part = send(part).await;
-        assert_eq!((part.status.as_u16(), part.bytes.as_slice()), (206, &bytes[2..=4]));
+        assert_eq!(
+            (part.status.as_u16(), part.bytes.as_slice()),
+            (206, &bytes[2..=4])
+        );
     }
 }
 
@@ -77,13 +99,24 @@ async fn one_image_answers_to_raw_and_encoded_slashes() {
         let blob = server.get(&format!("images/v1/{path}/blob")).await;
         assert_eq!(blob.bytes, PHOTO);
     }
-    let variants = &server.get("images/v1/a%2Fb%20c%25%C3%A9.png").await.result()["variants"];
-    let url = format!("{}/{}/a/b%20c%25%C3%A9.png/public", server.url, server.account.hash);
+    let variants = &server
+        .get("images/v1/a%2Fb%20c%25%C3%A9.png")
+        .await
+        .result()["variants"];
+    let url = format!(
+        "{}/{}/a/b%20c%25%C3%A9.png/public",
+        server.url, server.account.hash
+    );
     assert_eq!(*variants, json!([url]));
     assert_eq!(send(server.client.get(url)).await.status, 200);
 
     let bare_percent = server.head("GET", "images/v1/a/b%20c%%C3%A9.png", "");
-    assert!(server.raw(bare_percent.as_bytes()).await.starts_with("HTTP/1.1 200"));
+    assert!(
+        server
+            .raw(bare_percent.as_bytes())
+            .await
+            .starts_with("HTTP/1.1 200")
+    );
     let deleted = server.delete("images/v1/a/b%20c%25%C3%A9.png").await;
     assert_eq!(deleted.result(), json!({}));
 }
@@ -99,11 +132,20 @@ async fn an_edit_changes_what_it_names_and_nothing_else() {
         async move { server.json(Method::PATCH, path, &body).await.result() }
     };
     let image = edited(json!({"metadata": {"c": 3}})).await;
-    assert_eq!((&image["meta"], &image["creator"]), (&json!({"c": 3}), &json!("me")));
+    assert_eq!(
+        (&image["meta"], &image["creator"]),
+        (&json!({"c": 3}), &json!("me"))
+    );
     let image = edited(json!({"creator": ""})).await;
-    assert_eq!((&image["meta"], &image["creator"]), (&json!({"c": 3}), &Value::Null));
+    assert_eq!(
+        (&image["meta"], &image["creator"]),
+        (&json!({"c": 3}), &Value::Null)
+    );
     let image = edited(json!({"metadata": r#"{"d":[4]}"#, "creator": "you"})).await;
-    assert_eq!((&image["meta"], &image["creator"]), (&json!({"d": [4]}), &json!("you")));
+    assert_eq!(
+        (&image["meta"], &image["creator"]),
+        (&json!({"d": [4]}), &json!("you"))
+    );
     let image = edited(json!({"metadata": {}, "creator": null})).await;
     assert!(image.get("meta").is_none() && image["creator"].is_null());
     assert_eq!(edited(json!({})).await["id"], id.as_str());
@@ -115,22 +157,35 @@ async fn another_access_control_gives_another_id_and_back() {
     let open = server.upload(PHOTO, &[]).await;
     let edit = async |id: &str, signed: bool| {
         let body = json!({"requireSignedURLs": signed});
-        let answer = server.json(Method::PATCH, &format!("images/v1/{id}"), &body).await;
+        let answer = server
+            .json(Method::PATCH, &format!("images/v1/{id}"), &body)
+            .await;
         answer.result()["id"].as_str().unwrap().to_owned()
     };
     let signed = edit(&open, true).await;
     assert_eq!(signed, format!("{}01", &open[..34]));
-    assert_eq!(server.get(&format!("images/v1/{open}")).await.failure(), (404, 5404));
-    assert_eq!(server.deliver(&format!("{open}/public"), &[]).await.status, 404);
+    assert_eq!(
+        server.get(&format!("images/v1/{open}")).await.failure(),
+        (404, 5404)
+    );
+    assert_eq!(
+        server.deliver(&format!("{open}/public"), &[]).await.status,
+        404
+    );
     assert_eq!(edit(&signed, true).await, signed);
     assert_eq!(edit(&signed, false).await, open);
 
     let custom = server.upload(PHOTO, &[("id", "mine")]).await;
     let body = json!({"requireSignedURLs": true, "creator": "x"});
-    let answer = server.json(Method::PATCH, &format!("images/v1/{custom}"), &body).await;
+    let answer = server
+        .json(Method::PATCH, &format!("images/v1/{custom}"), &body)
+        .await;
     assert_eq!(answer.failure(), (400, 5400));
     assert_eq!(answer.message(), "Private custom ID is not supported");
-    assert_eq!(server.get("images/v1/mine").await.result()["creator"], Value::Null);
+    assert_eq!(
+        server.get("images/v1/mine").await.result()["creator"],
+        Value::Null
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -153,8 +208,14 @@ async fn a_deleted_image_is_gone_everywhere() {
         assert_eq!(answer.failure(), (404, 5404));
         assert!(answer.message().contains("not found"));
     }
-    assert_eq!(server.deliver(&format!("{id}/public"), &[]).await.status, 404);
-    assert_eq!(server.get("images/v1/stats").await.result()["count"]["current"], 0);
+    assert_eq!(
+        server.deliver(&format!("{id}/public"), &[]).await.status,
+        404
+    );
+    assert_eq!(
+        server.get("images/v1/stats").await.result()["count"]["current"],
+        0
+    );
     let swept = server.service.sweep().await.unwrap();
     assert_eq!(swept.blobs, 1);
     assert_eq!(server.files("blobs"), 0);

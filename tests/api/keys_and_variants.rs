@@ -28,13 +28,19 @@ async fn an_account_has_one_or_two_keys() {
     assert_ne!(rotated["keys"][0]["value"], value);
     assert_eq!(rotated["keys"][1], two["keys"][1]);
 
-    let one = server.delete("images/v1/keys/second-key_1.x").await.result();
+    let one = server
+        .delete("images/v1/keys/second-key_1.x")
+        .await
+        .result();
     assert_eq!(names(&one), ["default"]);
     let renewed = server.delete("images/v1/keys/default").await.result();
     assert_eq!(names(&renewed), ["default"]);
     assert_ne!(renewed["keys"][0]["value"], rotated["keys"][0]["value"]);
 
-    assert_eq!(server.delete("images/v1/keys/none").await.failure(), (404, 5404));
+    assert_eq!(
+        server.delete("images/v1/keys/none").await.failure(),
+        (404, 5404)
+    );
     for bad in ["a%20b", "a%2Fb", &"k".repeat(65)] {
         assert_eq!(put(bad).await.failure(), (400, 5400), "{bad}");
     }
@@ -61,7 +67,10 @@ async fn variants_are_created_changed_and_deleted() {
         "options": {"fit": "cover", "width": 800, "height": 400.0, "metadata": "keep"},
         "neverRequireSignedURLs": true,
     });
-    let hero = server.json(Method::POST, "images/v1/variants", &body).await.result();
+    let hero = server
+        .json(Method::POST, "images/v1/variants", &body)
+        .await
+        .result();
     assert_eq!(hero["variant"]["options"]["height"], 400);
     assert_eq!(hero["variant"]["neverRequireSignedURLs"], true);
     let again = server.json(Method::POST, "images/v1/variants", &body).await;
@@ -77,8 +86,14 @@ async fn variants_are_created_changed_and_deleted() {
     assert_eq!(changed["neverRequireSignedURLs"], true);
     assert_eq!(patch(json!({})).await, changed);
     let bare = patch(json!({"options": {"height": null}, "neverRequireSignedURLs": false})).await;
-    assert_eq!(bare["options"], json!({"fit": "cover", "metadata": "keep", "width": 100}));
-    assert_eq!(server.get("images/v1/variants/hero").await.result()["variant"], bare);
+    assert_eq!(
+        bare["options"],
+        json!({"fit": "cover", "metadata": "keep", "width": 100})
+    );
+    assert_eq!(
+        server.get("images/v1/variants/hero").await.result()["variant"],
+        bare
+    );
 
     let id = server.upload(PHOTO, &[]).await;
     let image = server.get(&format!("images/v1/{id}")).await.result();
@@ -86,15 +101,23 @@ async fn variants_are_created_changed_and_deleted() {
     assert!(urls[0].as_str().unwrap().ends_with("/public"));
     assert!(urls[1].as_str().unwrap().ends_with("/hero"));
 
-    assert_eq!(server.delete("images/v1/variants/hero").await.result(), json!({}));
+    assert_eq!(
+        server.delete("images/v1/variants/hero").await.result(),
+        json!({})
+    );
     for answer in [
         server.get("images/v1/variants/hero").await,
         server.delete("images/v1/variants/hero").await,
-        server.json(Method::PATCH, "images/v1/variants/hero", &json!({})).await,
+        server
+            .json(Method::PATCH, "images/v1/variants/hero", &json!({}))
+            .await,
     ] {
         assert_eq!(answer.failure(), (404, 5401));
     }
-    assert_eq!(server.delete("images/v1/variants/public").await.result(), json!({}));
+    assert_eq!(
+        server.delete("images/v1/variants/public").await.result(),
+        json!({})
+    );
     assert_eq!(server.get("images/v1/variants/public").await.status, 200);
 }
 
@@ -125,7 +148,9 @@ async fn bad_variants_are_refused() {
         let made = server.json(Method::POST, "images/v1/variants", &body).await;
         assert_eq!(made.status, 200);
     }
-    let one_more = server.json(Method::POST, "images/v1/variants", &json!({"id": "one"})).await;
+    let one_more = server
+        .json(Method::POST, "images/v1/variants", &json!({"id": "one"}))
+        .await;
     assert_eq!(one_more.failure(), (403, 5453));
 }
 
@@ -138,7 +163,10 @@ async fn settings_of_the_account_are_read_and_changed() {
     assert_eq!(server.get("images/v1/config").await.result(), defaults);
     let patch = |body: Value| async move { body };
     let body = patch(json!({"flexible_variants": true})).await;
-    let changed = server.json(Method::PATCH, "images/v1/config", &body).await.result();
+    let changed = server
+        .json(Method::PATCH, "images/v1/config", &body)
+        .await
+        .result();
     assert_eq!(changed["flexible_variants"], true);
     assert_eq!(changed["browser_ttl"], 172_800);
     for body in [

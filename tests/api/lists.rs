@@ -7,7 +7,9 @@ use crate::harness::{PHOTO, Server, send};
 
 fn ids(result: &Value) -> Vec<String> {
     let images = result["images"].as_array().unwrap();
-    let ids = images.iter().map(|image| image["id"].as_str().unwrap().to_owned());
+    let ids = images
+        .iter()
+        .map(|image| image["id"].as_str().unwrap().to_owned());
     ids.collect()
 }
 
@@ -50,7 +52,8 @@ async fn pages_by_token_show_every_image_once_in_both_orders() {
         let mut walked = Vec::new();
         let mut token = String::new();
         loop {
-            let path = format!("images/v2?per_page=10&sort_order={order}&continuation_token={token}");
+            let path =
+                format!("images/v2?per_page=10&sort_order={order}&continuation_token={token}");
             let answer = server.get(&path).await;
             assert!(answer.envelope().get("result_info").is_none());
             let result = answer.result();
@@ -95,7 +98,11 @@ async fn parameters_out_of_range_are_refused() {
     ] {
         assert_eq!(server.get(query).await.failure(), (400, 5400), "{query}");
     }
-    for query in ["images/v1?per_page=9", "images/v1?per_page=1", "images/v2?per_page=10000"] {
+    for query in [
+        "images/v1?per_page=9",
+        "images/v1?per_page=1",
+        "images/v2?per_page=10000",
+    ] {
         assert_eq!(server.get(query).await.status, 200, "{query}");
     }
     let creator = "c".repeat(1_025);
@@ -108,7 +115,12 @@ async fn a_token_of_another_list_is_refused() {
     let (server, _) = filled(3).await;
     let first = server.get("images/v2?per_page=1").await.result();
     let token = first["continuation_token"].as_str().unwrap();
-    for other in ["sort_order=asc", "creator=", "creator=me", "meta.a%5Beq%5D=1"] {
+    for other in [
+        "sort_order=asc",
+        "creator=",
+        "creator=me",
+        "meta.a%5Beq%5D=1",
+    ] {
         let path = format!("images/v2?per_page=1&{other}&continuation_token={token}");
         assert_eq!(server.get(&path).await.failure(), (400, 5400), "{other}");
     }
@@ -116,8 +128,17 @@ async fn a_token_of_another_list_is_refused() {
     let resized = server.get(&path).await.result();
     assert_eq!(ids(&resized), ["image/01", "image/00"]);
     let (other, other_token) = server.another_account().await;
-    let url = format!("{}/client/v4/accounts/{}/images/v2?continuation_token={token}", server.url, other.id);
-    let stolen = send(server.client.request(Method::GET, url).bearer_auth(other_token)).await;
+    let url = format!(
+        "{}/client/v4/accounts/{}/images/v2?continuation_token={token}",
+        server.url, other.id
+    );
+    let stolen = send(
+        server
+            .client
+            .request(Method::GET, url)
+            .bearer_auth(other_token),
+    )
+    .await;
     assert_eq!(stolen.failure(), (400, 5400));
 }
 
@@ -140,7 +161,10 @@ async fn lists_are_filtered_by_creator_and_metadata() {
         ("creator=nobody", &[]),
     ] {
         for version in ["v1", "v2"] {
-            let result = server.get(&format!("images/{version}?{query}")).await.result();
+            let result = server
+                .get(&format!("images/{version}?{query}"))
+                .await
+                .result();
             assert_eq!(ids(&result), expected, "{version} {query}");
         }
     }

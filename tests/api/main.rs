@@ -1,5 +1,5 @@
 //! The management API and delivery over real sockets, in process: every test has a server of its
-//! own on a free port, over SQLite and files in a temporary folder.
+//! own on a free port, over a database and files in a temporary folder.
 
 mod access;
 mod bad_forms;

@@ -36,7 +36,10 @@ async fn a_private_image_opens_to_its_signature_alone() {
     assert!(id.ends_with("01"));
     let other = server.upload(PHOTO, &[("requireSignedURLs", "true")]).await;
     let body = json!({"id": "thumb", "options": {"width": 10}});
-    server.json(Method::POST, "images/v1/variants", &body).await.result();
+    server
+        .json(Method::POST, "images/v1/variants", &body)
+        .await
+        .result();
     let key = &keys(&server.get("images/v1/keys").await.result())[0];
     let hash = &server.account.hash;
     let path = format!("/{hash}/{id}/public");
@@ -54,15 +57,36 @@ async fn a_private_image_opens_to_its_signature_alone() {
     let fresh = signed_url::signed_path(key, &path, Some(now + 1_000));
     let answer = get(&server, &fresh).await;
     assert_eq!(answer.status, 200);
-    let age = answer.header("cache-control").strip_prefix("private, max-age=").unwrap();
-    assert!((900..=1_000).contains(&age.parse::<i64>().unwrap()), "{age}");
-    assert_eq!(get(&server, &format!("{fresh}&utm_source=mail")).await.status, 200);
-    let far = get(&server, &signed_url::signed_path(key, &path, Some(4_102_444_800))).await;
+    let age = answer
+        .header("cache-control")
+        .strip_prefix("private, max-age=")
+        .unwrap();
+    assert!(
+        (900..=1_000).contains(&age.parse::<i64>().unwrap()),
+        "{age}"
+    );
+    assert_eq!(
+        get(&server, &format!("{fresh}&utm_source=mail"))
+            .await
+            .status,
+        200
+    );
+    let far = get(
+        &server,
+        &signed_url::signed_path(key, &path, Some(4_102_444_800)),
+    )
+    .await;
     assert_eq!(far.header("cache-control"), "private, max-age=172800");
 
-    assert_refused(&get(&server, &path).await, "This image requires a signed URL");
+    assert_refused(
+        &get(&server, &path).await,
+        "This image requires a signed URL",
+    );
     let expired = signed_url::signed_path(key, &path, Some(now - 10));
-    assert_refused(&get(&server, &expired).await, "The URL signature has expired");
+    assert_refused(
+        &get(&server, &expired).await,
+        "The URL signature has expired",
+    );
     let signature = signed_url::sign(key, &path, None);
     for wrong in [
         format!("{path}?sig={}", "0".repeat(64)),
@@ -73,7 +97,10 @@ async fn a_private_image_opens_to_its_signature_alone() {
         assert_refused(&get(&server, &wrong).await, MISMATCH);
     }
     let moved = signed_url::signed_path(key, &path, Some(now + 1_000));
-    let moved = moved.replace(&format!("exp={}", now + 1_000), &format!("exp={}", now + 2_000));
+    let moved = moved.replace(
+        &format!("exp={}", now + 1_000),
+        &format!("exp={}", now + 2_000),
+    );
     assert_refused(&get(&server, &moved).await, MISMATCH);
 }
 
@@ -90,7 +117,9 @@ async fn a_signature_is_asked_for_before_any_cache() {
     let conditional = conditional.header("if-none-match", answer.header("etag"));
     assert_eq!(send(conditional).await.status, 403);
 
-    let rotated = send(server.request(Method::PUT, "images/v1/keys/default")).await.result();
+    let rotated = send(server.request(Method::PUT, "images/v1/keys/default"))
+        .await
+        .result();
     assert_refused(&get(&server, &signed).await, MISMATCH);
     let renewed = signed_url::signed_path(&keys(&rotated)[0], &path, None);
     assert_eq!(get(&server, &renewed).await.status, 200);
@@ -100,7 +129,9 @@ async fn a_signature_is_asked_for_before_any_cache() {
 async fn either_of_two_keys_opens() {
     let server = Server::start().await;
     let id = server.upload(PHOTO, &[("requireSignedURLs", "true")]).await;
-    let two = send(server.request(Method::PUT, "images/v1/keys/second")).await.result();
+    let two = send(server.request(Method::PUT, "images/v1/keys/second"))
+        .await
+        .result();
     let path = format!("/{}/{id}/public", server.account.hash);
     for key in keys(&two) {
         let signed = signed_url::signed_path(&key, &path, None);
@@ -116,7 +147,10 @@ async fn some_variants_need_no_signature() {
     let server = Server::start().await;
     let id = server.upload(PHOTO, &[("requireSignedURLs", "true")]).await;
     let body = json!({"id": "open", "options": {"width": 10}, "neverRequireSignedURLs": true});
-    server.json(Method::POST, "images/v1/variants", &body).await.result();
+    server
+        .json(Method::POST, "images/v1/variants", &body)
+        .await
+        .result();
     let hash = &server.account.hash;
     let answer = get(&server, &format!("/{hash}/{id}/open?sig=nonsense")).await;
     assert_eq!(answer.status, 200);

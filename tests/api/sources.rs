@@ -91,7 +91,11 @@ async fn an_image_is_fetched_and_named() {
     let (server, origin) = (server(true).await, origin(pages).await);
     for path in ["/dir/my%20cat.png?x=1", "/moved"] {
         let image = upload(&server, &format!("{origin}{path}")).await.result();
-        let name = if path == "/moved" { "moved" } else { "my cat.png" };
+        let name = if path == "/moved" {
+            "moved"
+        } else {
+            "my cat.png"
+        };
         assert_eq!(image["filename"], name);
         let id = image["id"].as_str().unwrap();
         let blob = server.get(&format!("images/v1/{id}/blob")).await;
@@ -119,11 +123,22 @@ async fn bad_origins_are_told_in_a_sentence() {
     ] {
         let answer = upload(&server, &format!("{origin}{path}")).await;
         assert_eq!(answer.failure(), (status, code), "{path}");
-        assert!(answer.message().contains(words), "{path}: {}", answer.message());
+        assert!(
+            answer.message().contains(words),
+            "{path}: {}",
+            answer.message()
+        );
     }
     let closed = upload(&server, "http://127.0.0.1:1/a.png").await;
     assert_eq!(closed.failure(), (400, 5400));
-    for url in ["nonsense", "/path", "ftp://127.0.0.1/a", "file:///etc/passwd", "data:,x", "http://"] {
+    for url in [
+        "nonsense",
+        "/path",
+        "ftp://127.0.0.1/a",
+        "file:///etc/passwd",
+        "data:,x",
+        "http://",
+    ] {
         assert_eq!(upload(&server, url).await.failure(), (400, 5400), "{url}");
     }
     assert_eq!(server.files("blobs"), 0);
@@ -153,7 +168,11 @@ async fn private_addresses_are_refused_in_every_spelling() {
     ] {
         let answer = upload(&server, &format!("http://{host}:{port}/{path}")).await;
         assert_eq!(answer.failure(), (400, 5400), "{host}");
-        assert!(answer.message().contains("private"), "{host}: {}", answer.message());
+        assert!(
+            answer.message().contains("private"),
+            "{host}: {}",
+            answer.message()
+        );
     }
     assert_eq!(server.files("blobs"), 0);
 }

@@ -72,7 +72,7 @@ impl Settings {
             .or_else(|| own.as_ref().map(|folder| folder.path().join("data")))
             .expect("one of the two is there");
 
-        let mut command = Command::new(env!("CARGO_BIN_EXE_calotype"));
+        let mut command = program();
         command
             .arg("serve")
             .args(["--listen", "127.0.0.1:0"])
@@ -82,12 +82,6 @@ impl Settings {
             .args(["--api-token", API_TOKEN]);
         for (name, value) in &self.flags {
             command.arg(format!("--{name}")).arg(value);
-        }
-        // The settings of whoever runs the tests are not those of the test.
-        for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("CALOTYPE_") {
-                command.env_remove(name);
-            }
         }
         let mut child = command
             .stdin(Stdio::null())
@@ -121,6 +115,17 @@ impl Settings {
         url.clone_into(&mut server.url);
         server
     }
+}
+
+/// The built program, without the settings of whoever runs the tests.
+pub(crate) fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_calotype"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("CALOTYPE_") {
+            command.env_remove(name);
+        }
+    }
+    command
 }
 
 impl Server {

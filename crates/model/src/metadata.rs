@@ -229,14 +229,16 @@ fn append_at(entries: &[(String, Node)], rest: &[&str]) -> usize {
     }
 }
 
+/// Integers up to here are exact in the numbers of JSON.
+const EXACT: u64 = 1 << 53;
+
 fn coerced(text: String) -> Value {
     match text.as_str() {
         "true" => return Value::Bool(true),
         "false" => return Value::Bool(false),
         _ => {}
     }
-    // Only what prints back to the same text is a number: no leading zeros, nothing beyond 2^53.
-    const EXACT: u64 = 1 << 53;
+    // Only what prints back to the same text is a number: no leading zeros.
     if let Ok(number) = text.parse::<i64>() {
         if number.unsigned_abs() <= EXACT && number.to_string() == text {
             return Value::Number(number.into());

@@ -128,12 +128,12 @@ impl Comparison {
 }
 
 impl Operand {
-    #[expect(clippy::float_cmp, reason = "equality is what was asked for")]
     fn equals(&self, value: &Value) -> bool {
         match self {
             Self::Text(text) => match value {
                 Value::String(stored) => stored == text,
-                Value::Number(_) | Value::Bool(_) => value.to_string() == *text,
+                Value::Number(number) => number.to_string().as_str() == text,
+                Value::Bool(truth) => text == if *truth { "true" } else { "false" },
                 _ => false,
             },
             Self::String(text) => value.as_str() == Some(text),

@@ -100,17 +100,14 @@ impl VariantOptions {
             let word = value.as_str();
             let invalid =
                 |range: &str| Err(InvalidVariant(format!("options.{name} must be {range}")));
-            let integer = |range: std::ops::RangeInclusive<u32>| match value {
-                Value::Null => Ok(None),
-                _ => match whole(value).filter(|number| range.contains(number)) {
-                    Some(number) => Ok(Some(number)),
-                    None => {
-                        let (low, high) = range.clone().into_inner();
-                        let text =
-                            format!("options.{name} must be a whole number from {low} to {high}");
-                        Err(InvalidVariant(text))
-                    }
-                },
+            let integer = |range: std::ops::RangeInclusive<u32>| {
+                let number = whole(value).filter(|number| range.contains(number));
+                if number.is_some() || value.is_null() {
+                    return Ok(number);
+                }
+                let (low, high) = range.into_inner();
+                let text = format!("options.{name} must be a whole number from {low} to {high}");
+                Err(InvalidVariant(text))
             };
             match name.as_str() {
                 "fit" if value.is_null() => self.fit = Fit::default(),

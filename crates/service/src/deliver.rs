@@ -296,7 +296,10 @@ impl Service {
                 bytes: rendered.bytes.clone(),
                 warnings: rendered.warnings.clone(),
             };
-            self.renditions.put(&delivered.key, &stored).await;
+            // The cache is the first to do without on a full disk.
+            if self.disk_space.check(stored.bytes.len() as u64).is_ok() {
+                self.renditions.put(&delivered.key, &stored).await;
+            }
         }
         Ok(rendered)
     }

@@ -27,8 +27,8 @@ pub struct DirectUpload {
 }
 
 /// The allowed lifetime of an upload URL, and how much clocks may differ.
-const EXPIRY_MIN: Duration = Duration::from_secs(2 * 60);
-const EXPIRY_MAX: Duration = Duration::from_secs(6 * 60 * 60);
+const EXPIRY_MIN: Duration = Duration::from_mins(2);
+const EXPIRY_MAX: Duration = Duration::from_hours(6);
 const CLOCK_SLACK: Duration = Duration::from_secs(5);
 
 impl Service {

@@ -18,7 +18,7 @@ mod variants;
 
 use std::sync::Arc;
 
-use store::{Blobs, Catalog, Renditions, Vault};
+use store::{Blobs, Catalog, DiskSpace, Renditions, Vault};
 
 pub use batch_token::MintedBatchToken;
 pub use deliver::{Caching, Delivered, Delivery, DeliveryError, Rendered, Wanted};
@@ -37,6 +37,7 @@ pub struct Service {
     catalog: Arc<dyn Catalog>,
     blobs: Arc<Blobs>,
     renditions: Arc<Renditions>,
+    disk_space: Arc<DiskSpace>,
     renderer: Arc<Renderer>,
     fetcher: Fetcher,
     flights: deliver::Flights,
@@ -67,6 +68,7 @@ impl Service {
         catalog: Arc<dyn Catalog>,
         blobs: Blobs,
         renditions: Renditions,
+        disk_space: DiskSpace,
         secrets: Secrets,
         settings: Settings,
     ) -> Result<Self, Error> {
@@ -74,6 +76,7 @@ impl Service {
             catalog,
             blobs: Arc::new(blobs),
             renditions: Arc::new(renditions),
+            disk_space: Arc::new(disk_space),
             renderer: Arc::new(Renderer::start(
                 settings.render_threads,
                 settings.render_queue,

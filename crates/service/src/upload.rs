@@ -122,6 +122,7 @@ impl Service {
         if bytes.len() as u64 > limits.upload_bytes_max {
             return Err(Error::TooManyBytes(limits.upload_bytes_max));
         }
+        self.disk_space.check(bytes.len() as u64)?;
         let filename =
             filename.and_then(|name| Filename::from_upload(name, limits.filename_chars_max));
         let job = {

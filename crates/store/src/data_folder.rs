@@ -45,21 +45,6 @@ impl DataFolder {
         }
     }
 
-    /// The catalog's database.
-    pub fn database(&self) -> PathBuf {
-        self.path.join("catalog.sqlite")
-    }
-
-    /// The folder of the blobs.
-    pub fn blobs(&self) -> PathBuf {
-        self.path.join("blobs")
-    }
-
-    /// The folder of the renditions, which may be emptied while no server runs.
-    pub fn cache(&self) -> PathBuf {
-        self.path.join("cache")
-    }
-
     /// The file of the server's secret key.
     pub fn secret_key(&self) -> PathBuf {
         self.path.join("secret.key")

@@ -4,6 +4,7 @@
 pub mod blobs;
 pub mod catalog;
 mod data_folder;
+mod disk_space;
 mod error;
 pub mod renditions;
 mod vault;
@@ -11,6 +12,7 @@ mod vault;
 pub use blobs::Blobs;
 pub use catalog::{Catalog, Sqlite};
 pub use data_folder::DataFolder;
+pub use disk_space::DiskSpace;
 pub use error::Error;
 pub use renditions::{RenditionKey, Renditions, StoredRendition};
 pub use vault::Vault;

@@ -7,6 +7,7 @@ use crate::config::Config;
 /// The addresses, the account, its token, and how to upload and see a first image.
 pub(super) fn of(config: &Config, account: &Account, token: &str) -> String {
     let public = config.public_url.as_str();
+    let batch = config.batch_url.as_str();
     let (id, hash) = (&account.id, &account.hash);
     format!(
         r#"
@@ -14,6 +15,7 @@ Welcome to Calotype. This is a first start: an account and a token were made.
 
   API           {public}/client/v4
   Delivery      {public}/{hash}/<image id>/<variant>
+  Batch API     {batch}/images/v1
   Account id    {id}
   Account hash  {hash}
   API token     {token}

@@ -41,7 +41,7 @@ pub(in crate::http) async fn upload(app: &App, request: Req, account: Caller) ->
     };
     let image = app.service.upload(&account.id, new, upload).await?;
     let variants = variant_names(app, &account).await?;
-    let image = wire::image(image, &account, &variants, &settings.addresses);
+    let image = wire::image(&image, &account, &variants, &settings.addresses);
     let envelope = Envelope::of(image).with_info(json!(null));
     Ok(response::json(StatusCode::OK, &envelope))
 }
@@ -61,7 +61,7 @@ pub(in crate::http) async fn list_v1<B>(
     };
     let page = app.service.page(&account.id, &asked).await?;
     let variants = variant_names(app, &account).await?;
-    let images = wire::images(page.images, &account, &variants, &settings.addresses);
+    let images = wire::images(&page.images, &account, &variants, &settings.addresses);
     let info = json!({
         "page": asked.page,
         "per_page": asked.per_page,
@@ -104,7 +104,7 @@ pub(in crate::http) async fn list_v2<B>(
     };
     let walk = app.service.walk(&account.id, asked).await?;
     let variants = variant_names(app, &account).await?;
-    let images = wire::images(walk.images, &account, &variants, &settings.addresses);
+    let images = wire::images(&walk.images, &account, &variants, &settings.addresses);
     Ok(success(json!({
         "images": images,
         "continuation_token": walk.continuation_token,
@@ -135,12 +135,11 @@ pub(in crate::http) async fn edit(app: &App, request: Req, account: Caller, id: 
         }
     } else {
         let object = extract::json_object(request, limits).await?;
-        let creator = match object.get("creator") {
-            None => None,
-            Some(_) => {
-                let text = extract::text(&object, "creator")?.unwrap_or_default();
-                Some(form::creator(text, limits)?)
-            }
+        let creator = if object.contains_key("creator") {
+            let text = extract::text(&object, "creator")?.unwrap_or_default();
+            Some(form::creator(text, limits)?)
+        } else {
+            None
         };
         ImageEdit {
             metadata: extract::metadata(&object, limits)?,
@@ -155,7 +154,7 @@ pub(in crate::http) async fn edit(app: &App, request: Req, account: Caller, id: 
 async fn shown(app: &App, account: &Caller, image: model::Image) -> Answer {
     let variants = variant_names(app, account).await?;
     let addresses = &app.service.settings().addresses;
-    Ok(success(wire::image(image, account, &variants, addresses)))
+    Ok(success(wire::image(&image, account, &variants, addresses)))
 }
 
 /// `DELETE /images/v1/{image_id}`

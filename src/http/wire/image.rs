@@ -24,7 +24,7 @@ pub(in crate::http) struct Image {
 
 /// An image as its account sees it.
 pub(in crate::http) fn image(
-    image: model::Image,
+    image: &model::Image,
     account: &Account,
     variants: &[VariantName],
     addresses: &Addresses,
@@ -46,7 +46,7 @@ pub(in crate::http) fn image(
 
 /// An image as an end user sees it: without what is the account's own.
 pub(in crate::http) fn public_image(
-    image: model::Image,
+    image: &model::Image,
     account: &Account,
     variants: &[VariantName],
     addresses: &Addresses,
@@ -69,12 +69,12 @@ pub(in crate::http) fn public_image(
 
 /// A page of images.
 pub(in crate::http) fn images(
-    page: Vec<model::Image>,
+    page: &[model::Image],
     account: &Account,
     variants: &[VariantName],
     addresses: &Addresses,
 ) -> Vec<Image> {
-    page.into_iter()
+    page.iter()
         .map(|listed| image(listed, account, variants, addresses))
         .collect()
 }

@@ -179,24 +179,31 @@ impl<'a> Decompressor<'a> {
     }
 
     /// Warnings are common in the wild and the picture is there; but a file which breaks off has
-    /// lost part of it.
+    /// lost part of it. The library calls a fatal error after a warning a warning, too, so that
+    /// only its words tell.
     fn check(&self, code: c_int) -> Result<(), Error> {
         if code == 0 {
             return Ok(());
         }
         // SAFETY: the handle is valid; the text is the library's, ends with 0, and lives until the
         // next call.
-        let (severity, text) = unsafe {
-            let text = CStr::from_ptr(sys::tj3GetErrorStr(self.handle));
-            (sys::tj3GetErrorCode(self.handle), text.to_string_lossy())
-        };
-        let breaks_off = text.to_ascii_lowercase().contains("premature end");
-        if severity == sys::TJERR_TJERR_WARNING as c_int && !breaks_off {
+        let text = unsafe { CStr::from_ptr(sys::tj3GetErrorStr(self.handle)).to_string_lossy() };
+        let warned = WARNINGS.iter().any(|warning| text.starts_with(warning));
+        if warned && !text.contains("premature end") {
             return Ok(());
         }
         Err(Error::corrupt(text))
     }
 }
+
+/// How the library's warnings begin, except for the one about a file which ends early.
+const WARNINGS: [&str; 5] = [
+    "Corrupt JPEG data",
+    "Inconsistent progression sequence",
+    "Invalid SOS parameters",
+    "Unknown Adobe color transform",
+    "Warning: unknown JFIF revision",
+];
 
 impl Drop for Decompressor<'_> {
     fn drop(&mut self) {
