@@ -19,6 +19,10 @@ test: setup-build setup-tests ## every test; what they need is installed into .t
 test-quick: ## the tests which need nothing but Rust and a C compiler
 	CALOTYPE_KILL_ROUNDS=2 scripts/test.sh -- --skip sdk_does_everything --skip documented_go_program
 
+.PHONY: bench
+bench: setup-build ## measure the catalog and the server at a million images
+	scripts/bench.sh
+
 .PHONY: durability
 durability: ## kill a server 200 times and look for what it lost
 	CALOTYPE_KILL_ROUNDS=200 cargo test --locked --test durability -- --nocapture

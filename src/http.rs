@@ -6,6 +6,7 @@
 mod api;
 mod auth;
 mod caching;
+mod connection;
 mod delivery;
 mod error;
 mod extract;

@@ -1,5 +1,6 @@
 //! `calotype serve`: opens the store, greets, serves, and ends in order.
 
+mod allocator;
 mod greeting;
 
 use std::error::Error;
@@ -7,7 +8,7 @@ use std::io::{IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use model::{Account, Permission};
+use model::{Account, Permission, Timestamp};
 use service::accounts::{NewAccount, NewToken, create_account, create_token};
 use service::{Addresses, Secrets, Service, Settings};
 use store::{Blobs, Catalog, DataFolder, DiskSpace, Renditions, Sqlite, Vault};
@@ -21,6 +22,7 @@ type Failure = Box<dyn Error + Send + Sync>;
 
 /// Serves until SIGTERM or SIGINT.
 pub fn run(config: Config) -> Result<(), Failure> {
+    allocator::tune();
     start_log(&config)?;
     raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -49,12 +51,20 @@ async fn serve(mut config: Config) -> Result<(), Failure> {
     config.bind(listener.address()?);
 
     let folder = DataFolder::lock(&config.data_dir)?;
+    let Database::Sqlite(database) = &config.database;
     let vault = match &config.secret_key {
         Some(key) => Vault::from_key(key.expose()),
+        None if database.exists() && !folder.secret_key().exists() => {
+            let key = folder.secret_key();
+            let words = format!(
+                "{} is missing, and the database was sealed with it",
+                key.display()
+            );
+            return Err(words.into());
+        }
         None => Vault::load_or_create(&folder.secret_key())?,
     };
     let secrets = Secrets::of(&vault);
-    let Database::Sqlite(database) = &config.database;
     let catalog = Arc::new(Sqlite::open(database, vault).await?);
     let BlobStore::Folder(blob_folder) = &config.blobs;
     let blobs = Blobs::local(blob_folder)?;
@@ -117,7 +127,7 @@ async fn first_start(catalog: &dyn Catalog, config: &Config) -> Result<Option<Fi
             };
             create_account(catalog, new).await?
         }
-        [account] if catalog.tokens(&account.id).await?.is_empty() => account.clone(),
+        [account] if is_unfinished(catalog, account).await? => account.clone(),
         _ => return Ok(None),
     };
     let given = config
@@ -133,6 +143,14 @@ async fn first_start(catalog: &dyn Catalog, config: &Config) -> Result<Option<Fi
     };
     let (_, token) = create_token(catalog, &account.id, new).await?;
     Ok(Some(First { account, token }))
+}
+
+/// Whether the first start ended between the account and its token. Later, an account without a
+/// token is one whose tokens were revoked, and revoked they stay.
+async fn is_unfinished(catalog: &dyn Catalog, account: &Account) -> Result<bool, Failure> {
+    let first_minutes = account.created.after(std::time::Duration::from_mins(10));
+    let is_fresh = Timestamp::now() < first_minutes;
+    Ok(is_fresh && catalog.tokens(&account.id).await?.is_empty())
 }
 
 /// Shorter tokens can be guessed by somebody who can reach the address.

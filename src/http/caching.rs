@@ -18,6 +18,9 @@ pub(super) struct Conditions<'a> {
     pub(super) etag: &'a str,
     /// When the bytes came to be.
     pub(super) modified: Timestamp,
+    /// Whether that moment changes with the bytes. It does not for renditions, which depend on
+    /// `Accept` and on variants as well.
+    pub(super) by_date: bool,
 }
 
 /// The entity tag of uploaded bytes.
@@ -42,7 +45,7 @@ impl Conditions<'_> {
             });
         }
         // Compared as text: clients send back what they were sent.
-        header(IF_MODIFIED_SINCE) == Some(&self.modified.to_http_date())
+        self.by_date && header(IF_MODIFIED_SINCE) == Some(&self.modified.to_http_date())
     }
 
     /// 304, without the bytes.
@@ -93,7 +96,7 @@ impl Conditions<'_> {
         let header = |name| request.headers().get(name)?.to_str().ok();
         let current = match header(IF_RANGE) {
             None => true,
-            Some(tag) => tag == self.etag || tag == self.modified.to_http_date(),
+            Some(tag) => tag == self.etag || (self.by_date && tag == self.modified.to_http_date()),
         };
         let range = header(RANGE).filter(|_| current && request.method() == Method::GET);
         match range.and_then(|range| range.trim().strip_prefix("bytes=")) {
@@ -160,26 +163,28 @@ mod tests {
 
     #[test]
     fn conditions_compare_tags_before_dates() {
-        let conditions = Conditions {
+        let conditions = |by_date| Conditions {
             etag: "\"cf-1:2\"",
             modified: Timestamp::from_seconds(1_400_000_000),
+            by_date,
         };
-        let met = |headers: &[(&str, &str)]| {
+        let met = |headers: &[(&str, &str)], by_date| {
             let builder = headers
                 .iter()
                 .fold(Request::builder(), |builder, (name, value)| {
                     builder.header(*name, *value)
                 });
-            conditions.are_met_by(&builder.body(()).unwrap())
+            conditions(by_date).are_met_by(&builder.body(()).unwrap())
         };
         let date = "Tue, 13 May 2014 16:53:20 GMT";
-        assert!(met(&[("if-none-match", "\"x\", W/\"cf-1:2\"")]));
-        assert!(met(&[("if-none-match", "*")]));
-        assert!(met(&[("if-modified-since", date)]));
-        assert!(!met(&[
-            ("if-none-match", "\"x\""),
-            ("if-modified-since", date)
-        ]));
-        assert!(!met(&[]));
+        assert!(met(&[("if-none-match", "\"x\", W/\"cf-1:2\"")], false));
+        assert!(met(&[("if-none-match", "*")], false));
+        assert!(met(&[("if-modified-since", date)], true));
+        assert!(!met(&[("if-modified-since", date)], false));
+        assert!(!met(
+            &[("if-none-match", "\"x\""), ("if-modified-since", date)],
+            true
+        ));
+        assert!(!met(&[], true));
     }
 }

@@ -66,6 +66,7 @@ async fn deliver<B>(
     let conditions = Conditions {
         etag: &delivered.etag,
         modified: delivered.uploaded,
+        by_date: false,
     };
     let mut answer = if conditions.are_met_by(request) {
         conditions.not_modified()

@@ -237,6 +237,7 @@ impl From<Error> for ApiError {
                     code::INTERNAL,
                     "Internal Server Error",
                 )
+                .without_retry()
             }
             Error::Store(store::Error::NoSpace(_)) => {
                 log(&error);
@@ -263,6 +264,9 @@ impl From<Error> for ApiError {
 fn unreadable(cause: &pixels::Error) -> ApiError {
     if let pixels::Error::TooLarge { .. } = cause {
         return ApiError::bad_request(cause.to_string());
+    }
+    if matches!(cause, pixels::Error::Deadline | pixels::Error::Cancelled) {
+        return ApiError::bad_request("the image takes too long to decode");
     }
     tracing::debug!(%cause, "an upload is refused");
     ApiError::new(

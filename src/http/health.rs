@@ -1,7 +1,6 @@
 //! `/livez`: the process answers. `/readyz`, `/health`: the database does, too.
 
 use hyper::StatusCode;
-use hyper::header::CACHE_CONTROL;
 use serde::Serialize;
 
 use super::App;
@@ -31,7 +30,5 @@ pub(super) async fn answer(app: &App, check: Check) -> Response {
         (StatusCode::SERVICE_UNAVAILABLE, "unavailable")
     };
     let version = env!("CARGO_PKG_VERSION");
-    let mut answer = response::json(code, &Health { status, version });
-    response::set(&mut answer, CACHE_CONTROL, "no-store");
-    answer
+    response::json(code, &Health { status, version })
 }

@@ -10,8 +10,9 @@ use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
-use super::App;
+use super::{App, connection};
 
 /// A bound address.
 pub struct Listener {
@@ -54,7 +55,7 @@ impl Listener {
             .header_read_timeout(settings.header_timeout)
             .http2()
             .timer(TokioTimer::new())
-            .max_concurrent_streams(128)
+            .max_concurrent_streams(32)
             .keep_alive_interval(Duration::from_secs(30));
         let mut end = std::pin::pin!(end);
         loop {
@@ -84,13 +85,16 @@ impl Listener {
                 let app = app.clone();
                 async move { Ok::<_, std::convert::Infallible>(app.handle(request).await) }
             });
-            let connection = builder
-                .serve_connection(TokioIo::new(stream), service)
-                .into_owned();
-            let connection = connections.watch(connection);
+            let (builder, watcher) = (builder.clone(), connections.watcher());
             tokio::spawn(async move {
-                if let Err(error) = connection.await {
-                    tracing::debug!(error, "a connection ended early");
+                let greeted = timeout(settings.header_timeout, connection::greeting(&stream));
+                // A client which says nothing holds no slot.
+                if matches!(greeted.await, Ok(Ok(()))) {
+                    let stream = TokioIo::new(connection::Impatient::new(stream));
+                    let connection = builder.serve_connection(stream, service);
+                    if let Err(error) = watcher.watch(connection).await {
+                        tracing::debug!(error, "a connection ended early");
+                    }
                 }
                 drop(slot);
             });

@@ -18,7 +18,10 @@ pub(super) fn json(status: StatusCode, body: &impl serde::Serialize) -> Response
             (StatusCode::INTERNAL_SERVER_ERROR, Vec::new())
         }
     };
-    bytes(status, "application/json", body.into())
+    let mut answer = bytes(status, "application/json", body.into());
+    // Shared caches know to keep off answers to `Authorization`, but not to `X-Auth-Key`.
+    set(&mut answer, header::CACHE_CONTROL, "no-store");
+    answer
 }
 
 /// An answer of any media type.

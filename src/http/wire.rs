@@ -5,5 +5,5 @@ mod image;
 mod variant;
 
 pub(super) use envelope::{Envelope, ErrorItem};
-pub(super) use image::{image, images, public_image};
+pub(super) use image::{PageByNumber, PageByToken, image, images, public_image};
 pub(super) use variant::{variant, variants};

@@ -237,6 +237,23 @@ async fn an_upload_which_stalls_is_given_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_connection_which_says_nothing_is_closed() {
+    let wishes = Wishes {
+        header_timeout: Duration::from_millis(100),
+        ..Wishes::default()
+    };
+    let server = Server::with(wishes).await;
+    for said in ["", "PRI * HTTP/2.0", "GET / HTTP/1.1\r\nHost: te"] {
+        // Returns when the server has closed the connection, without an answer of success.
+        let answer = server.raw(said.as_bytes()).await;
+        assert!(
+            answer.is_empty() || answer.starts_with("HTTP/1.1 408"),
+            "{said:?}: {answer}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_client_which_leaves_leaves_nothing() {
     let server = Server::start().await;
     let head = server.head(

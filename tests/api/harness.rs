@@ -32,6 +32,7 @@ pub(crate) struct Wishes {
     pub(crate) source_timeout: Duration,
     pub(crate) batch_requests_per_second: u32,
     pub(crate) render_queue: usize,
+    pub(crate) header_timeout: Duration,
 }
 
 impl Default for Wishes {
@@ -43,6 +44,7 @@ impl Default for Wishes {
             source_timeout: Duration::from_secs(30),
             batch_requests_per_second: 10_000,
             render_queue: 256,
+            header_timeout: Duration::from_secs(10),
         }
     }
 }
@@ -84,7 +86,7 @@ impl Server {
         let catalog = Arc::new(catalog);
         let settings = ListenerSettings {
             connections_max: 1_000,
-            header_timeout: Duration::from_secs(10),
+            header_timeout: wishes.header_timeout,
             drain_timeout: Duration::from_secs(10),
         };
         let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), settings);

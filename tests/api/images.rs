@@ -27,6 +27,7 @@ async fn an_upload_answers_with_the_image_object() {
         "{uploaded}"
     );
     assert_eq!(answer.envelope()["result_info"], Value::Null);
+    assert_eq!(answer.header("cache-control"), "no-store");
 
     assert_eq!(server.get(&format!("images/v1/{id}")).await.result(), image);
     let stats = server.get("images/v1/stats").await.result();
@@ -72,6 +73,7 @@ async fn the_blob_is_what_was_uploaded() {
             blob.header("content-disposition"),
             "inline; filename*=UTF-8''cat.png"
         );
+        assert_eq!(blob.header("cache-control"), "private, no-cache");
         let etag = blob.header("etag");
         let again = server
             .request(Method::GET, &path)

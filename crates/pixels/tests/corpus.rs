@@ -145,7 +145,7 @@ fn sound_images_have_the_size_of_the_manifest() {
             if !boxed && header.orientation != entry.orientation.max(1) {
                 return Err(format!("orientation {}", header.orientation));
             }
-            verify(source, &limits())
+            verify(source, &limits(), &Cancel::never())
                 .map(drop)
                 .map_err(|error| error.to_string())
         },
@@ -180,7 +180,7 @@ fn sound_images_render() {
                 if rendition.width > header.width || rendition.height > header.height {
                     return Err(format!("{options}: grew"));
                 }
-                verify(&rendition.bytes, &limits())
+                verify(&rendition.bytes, &limits(), &Cancel::never())
                     .map_err(|error| format!("{options}: out: {error}"))?;
                 if options == "w=64,h=64" && header.frames > 1 && out.frames < 2 {
                     return Err("the animation is lost".to_owned());
@@ -196,7 +196,7 @@ fn unsound_images_are_refused() {
     check_each(
         // SVG is not rasterised, so that the size it claims costs nothing.
         |entry| entry.valid == "no" && !entry.path.starts_with("svg-attacks/gen_size_"),
-        |_, source| match verify(source, &limits()) {
+        |_, source| match verify(source, &limits(), &Cancel::never()) {
             // These cannot be decoded here, so only their header is judged.
             Ok(header) if matches!(header.format, MediaType::Avif | MediaType::Heic) => {
                 match rendered(source, "w=64") {
@@ -215,7 +215,7 @@ fn doubtful_images_do_no_harm() {
     check_each(
         |entry| entry.valid == "maybe" || is_refused(entry),
         |_, source| {
-            let _ = verify(source, &limits());
+            let _ = verify(source, &limits(), &Cancel::never());
             for options in ["w=64,h=64,f=jpeg", "w=64,h=64,f=webp"] {
                 if let Ok(rendition) = rendered(source, options) {
                     inspect(&rendition.bytes, &limits())

@@ -9,8 +9,8 @@ use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared, WeakShared};
 use model::transform::{Format, InvalidOptions};
 use model::{
-    Account, AccountHash, Image, ImageId, MediaType, Source, Timestamp, Transform, VariantName,
-    signed_url,
+    Account, AccountHash, AccountId, Image, ImageId, MediaType, Source, Timestamp, Transform,
+    VariantName, signed_url,
 };
 use pixels::{Accepts, Cancel, RenditionFormat};
 use ring::digest;
@@ -66,6 +66,8 @@ pub struct Delivered {
     pub caching: Caching,
     /// Whether the format depends on `Accept`.
     pub negotiated: bool,
+    account: AccountId,
+    id: ImageId,
     source: Source,
     transform: Transform,
     accepts: Accepts,
@@ -201,6 +203,8 @@ impl Service {
             uploaded: image.uploaded,
             caching,
             negotiated,
+            account: account.id,
+            id: image.id,
             source,
             transform,
             accepts,
@@ -273,9 +277,20 @@ impl Service {
         if let Some(stored) = self.renditions.get(&delivered.key).await {
             return Ok(stored.into());
         }
+        // Bytes are read when a thread is near, so that those who wait hold none.
+        let _turn = self.renderer.turn().await?;
         let source = &delivered.source;
         let Some(bytes) = self.blobs.get(&source.blob).await? else {
-            return Err(images::lost(source).into());
+            return Err(
+                if self
+                    .is_lost(&delivered.account, &delivered.id, source)
+                    .await?
+                {
+                    images::lost(source).into()
+                } else {
+                    DeliveryError::ImageNotFound
+                },
+            );
         };
         let job = {
             let (transform, accepts) = (delivered.transform.clone(), delivered.accepts);

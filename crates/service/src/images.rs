@@ -127,11 +127,11 @@ impl Service {
         let missing = || Error::ImageNotFound(id.clone());
         let source = image.source.ok_or_else(missing)?;
         let Some(bytes) = self.blobs.get(&source.blob).await? else {
-            // Deleted between the two reads, or lost; the second look tells which.
-            return match self.catalog.image(account, id).await? {
-                None => Err(missing()),
-                Some(_) => Err(lost(&source)),
-            };
+            return Err(if self.is_lost(account, id, &source).await? {
+                lost(&source)
+            } else {
+                missing()
+            });
         };
         Ok(Blob {
             bytes,
@@ -139,6 +139,19 @@ impl Service {
             filename: image.filename,
             uploaded: image.uploaded,
         })
+    }
+
+    /// Whether bytes which were not found should be there: the record still names them. Otherwise
+    /// the image was deleted after its record was read.
+    pub(crate) async fn is_lost(
+        &self,
+        account: &AccountId,
+        id: &ImageId,
+        source: &Source,
+    ) -> Result<bool, Error> {
+        let image = self.catalog.image(account, id).await?;
+        let named = image.and_then(|image| image.source);
+        Ok(named.is_some_and(|named| named.blob == source.blob))
     }
 
     /// A page by number, newest first.

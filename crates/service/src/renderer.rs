@@ -2,17 +2,24 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 
 use crate::Error;
 
 /// Runs work which takes milliseconds, off the threads which answer requests.
 pub struct Renderer {
     queue: Arc<Queue>,
+    turns: Semaphore,
+    in_line: AtomicUsize,
+    in_line_max: usize,
 }
+
+/// A turn to use the workers; the next in line gets it when it is dropped.
+pub struct Turn<'a>(#[expect(dead_code, reason = "held for its drop")] SemaphorePermit<'a>);
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -36,7 +43,12 @@ impl Renderer {
             arrived: Condvar::new(),
             waiting_max: waiting_max.max(1),
         });
-        let renderer = Self { queue };
+        let renderer = Self {
+            queue,
+            turns: Semaphore::new(threads.max(1) * 2),
+            in_line: AtomicUsize::new(0),
+            in_line_max: waiting_max.max(1),
+        };
         for number in 0..threads.max(1) {
             let queue = renderer.queue.clone();
             thread::Builder::new()
@@ -45,6 +57,17 @@ impl Renderer {
                 .map_err(|error| Error::Worker(error.to_string()))?;
         }
         Ok(renderer)
+    }
+
+    /// Waits for a turn, of which there are twice as many as workers. `Busy` at once if as many as
+    /// may wait are waiting. What is held only during a turn is bounded by their number.
+    pub async fn turn(&self) -> Result<Turn<'_>, Error> {
+        if let Ok(turn) = self.turns.try_acquire() {
+            return Ok(Turn(turn));
+        }
+        let _place = PlaceInLine::take(&self.in_line, self.in_line_max)?;
+        let turn = self.turns.acquire().await;
+        Ok(Turn(turn.map_err(|_| Error::Busy)?))
     }
 
     /// Runs `work` on a worker. `Busy` at once if the queue is full; a panic in `work` is an error
@@ -68,6 +91,26 @@ impl Renderer {
             Ok(Err(panic)) => Err(Error::Worker(sentence(panic.as_ref()))),
             Err(_) => Err(Error::Busy),
         }
+    }
+}
+
+struct PlaceInLine<'a>(&'a AtomicUsize);
+
+impl<'a> PlaceInLine<'a> {
+    fn take(in_line: &'a AtomicUsize, in_line_max: usize) -> Result<Self, Error> {
+        let before = in_line.fetch_add(1, Ordering::Relaxed);
+        let place = Self(in_line);
+        if before < in_line_max {
+            Ok(place)
+        } else {
+            Err(Error::Busy)
+        }
+    }
+}
+
+impl Drop for PlaceInLine<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

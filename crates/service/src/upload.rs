@@ -1,9 +1,12 @@
 //! Storing a new image: blob first, record second.
 
+use std::time::Instant;
+
 use bytes::Bytes;
 use model::{
     AccountId, BlobKey, Creator, Filename, Image, ImageId, MediaType, Metadata, Source, Timestamp,
 };
+use pixels::Cancel;
 use ring::digest;
 
 use crate::{Error, Service};
@@ -122,13 +125,15 @@ impl Service {
         if bytes.len() as u64 > limits.upload_bytes_max {
             return Err(Error::TooManyBytes(limits.upload_bytes_max));
         }
-        self.disk_space.check(bytes.len() as u64)?;
+        // Held until the bytes are written, so that uploads at one time cannot overdraw the disk.
+        let _space = self.claim_space(bytes.len() as u64).await?;
         let filename =
             filename.and_then(|name| Filename::from_upload(name, limits.filename_chars_max));
         let job = {
             let (bytes, limits) = (bytes.clone(), limits.clone());
+            let cancel = Cancel::at(Instant::now() + limits.render_deadline);
             move || {
-                let header = pixels::verify(&bytes, &limits)?;
+                let header = pixels::verify(&bytes, &limits, &cancel)?;
                 Ok((header, digest::digest(&digest::SHA256, &bytes)))
             }
         };
@@ -149,9 +154,8 @@ impl Service {
         let lapses = Timestamp::now().after(self.settings.blob_grace);
         self.catalog.reserve_blob(&blob, lapses).await?;
         let size = bytes.len() as u64;
-        if let Err(error) = self.blobs.put(&blob, bytes).await {
-            return Err(self.discard(&blob, error, &ImageId::generate(false)).await);
-        }
+        // Whatever is left of a write which failed is the sweeper's: its reservation stays.
+        self.blobs.put(&blob, bytes).await?;
         Ok(Kept {
             source: Source {
                 blob,
@@ -165,6 +169,17 @@ impl Service {
         })
     }
 
+    /// Room on the disk for so many bytes, if need be at the expense of renditions.
+    async fn claim_space(&self, bytes: u64) -> Result<store::SpaceClaim, Error> {
+        match self.disk_space.claim(bytes) {
+            Err(store::Error::NoSpace(_)) => {
+                self.renditions.give_up(bytes.saturating_mul(4)).await;
+                Ok(self.disk_space.claim(bytes)?)
+            }
+            claimed => Ok(claimed?),
+        }
+    }
+
     /// Takes back the bytes of an upload whose record was refused. What fails here is left to the
     /// sweeper. After an unknown outcome nothing is touched, since the record may be there.
     pub(crate) async fn discard(&self, blob: &BlobKey, cause: store::Error, id: &ImageId) -> Error {
@@ -175,6 +190,7 @@ impl Service {
                 | store::Error::NotFound
                 | store::Error::DraftUsed
                 | store::Error::DraftExpired
+                | store::Error::ReservationLapsed
         );
         if refused {
             let keys = std::slice::from_ref(blob);

@@ -16,12 +16,14 @@ use object_store::local::LocalFileSystem;
 use object_store::{ObjectStore, ObjectStoreExt as _, PutMode, PutPayload};
 
 use crate::Error;
+use crate::data_folder::sync_folder;
 
 /// Blobs in an object store: `o/ab/cd/<key>` where `ab` and `cd` begin the key. A blob is written
 /// once and never changed.
 #[derive(Clone, Debug)]
 pub struct Blobs {
     store: Arc<dyn ObjectStore>,
+    root: PathBuf,
     writing: Writing,
 }
 
@@ -35,6 +37,12 @@ impl Blobs {
     pub fn local(root: &Path) -> Result<Self, Error> {
         let unusable = |error: io::Error| Error::folder(root, error);
         fs::create_dir_all(root).map_err(unusable)?;
+        if let Some(parent) = root
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty())
+        {
+            sync_folder(parent).map_err(unusable)?;
+        }
         let store = LocalFileSystem::new_with_prefix(root).map_err(Error::blobs)?;
         let writing = Writing::default();
         let (folder, in_use) = (root.join("o"), writing.clone());
@@ -48,6 +56,7 @@ impl Blobs {
             .map_err(unusable)?;
         Ok(Self {
             store: Arc::new(store.with_fsync(true)),
+            root: root.to_owned(),
             writing,
         })
     }
@@ -92,17 +101,38 @@ impl Blobs {
         Ok(found.map(|found| found.size))
     }
 
-    /// Deletes blobs; those which do not exist are deleted already.
+    /// Deletes blobs; those which do not exist are deleted already. Durable when it returns: a blob
+    /// which came back after a power cut would belong to nobody. One which cannot be deleted does
+    /// not keep the others from it.
     pub async fn delete(&self, keys: &[BlobKey]) -> Result<(), Error> {
         let locations: Vec<_> = keys.iter().map(|key| Ok(location(key))).collect();
         let mut deleted = self.store.delete_stream(stream::iter(locations).boxed());
+        let mut failed = None;
         while let Some(outcome) = deleted.next().await {
             match outcome {
                 Ok(_) | Err(object_store::Error::NotFound { .. }) => {}
-                Err(error) => return Err(Error::blobs(error)),
+                Err(error) => failed = Some(Error::blobs(error)),
             }
         }
-        Ok(())
+        let folders: HashSet<PathBuf> = keys.iter().map(|key| self.folder_of(key)).collect();
+        let synced = tokio::task::spawn_blocking(move || {
+            folders
+                .iter()
+                .try_for_each(|folder| match sync_folder(folder) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                    _ => Ok(()),
+                })
+        });
+        match (failed, synced.await) {
+            (Some(error), _) => Err(error),
+            (None, Ok(synced)) => synced.map_err(|error| Error::Blobs(error.into())),
+            (None, Err(error)) => Err(Error::Blobs(error.into())),
+        }
+    }
+
+    fn folder_of(&self, key: &BlobKey) -> PathBuf {
+        let key = key.as_str();
+        self.root.join("o").join(&key[..2]).join(&key[2..4])
     }
 
     /// Every blob with the time of its writing, in no order.

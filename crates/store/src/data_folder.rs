@@ -32,6 +32,7 @@ impl DataFolder {
             .mode(0o600)
             .open(path.join("lock"))
             .map_err(unusable)?;
+        sync_folder(path).map_err(unusable)?;
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Self {
                 path: path.to_owned(),

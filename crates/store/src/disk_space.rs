@@ -1,5 +1,7 @@
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::Error;
 
@@ -9,6 +11,21 @@ use crate::Error;
 pub struct DiskSpace {
     folders: Vec<PathBuf>,
     reserve_bytes: u64,
+    claimed: Arc<AtomicU64>,
+}
+
+/// Room for bytes which are about to be written; given back when dropped, for then they are on the
+/// disk, or will never be.
+#[derive(Debug)]
+pub struct SpaceClaim {
+    bytes: u64,
+    claimed: Arc<AtomicU64>,
+}
+
+impl Drop for SpaceClaim {
+    fn drop(&mut self) {
+        self.claimed.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
 }
 
 impl DiskSpace {
@@ -17,13 +34,28 @@ impl DiskSpace {
         Self {
             folders,
             reserve_bytes,
+            claimed: Arc::default(),
         }
+    }
+
+    /// Claims room for `bytes`. `NoSpace` if, with all that is claimed, the reserve would be
+    /// touched.
+    pub fn claim(&self, bytes: u64) -> Result<SpaceClaim, Error> {
+        self.claimed.fetch_add(bytes, Ordering::Relaxed);
+        let claim = SpaceClaim {
+            bytes,
+            claimed: self.claimed.clone(),
+        };
+        self.check(0)?;
+        Ok(claim)
     }
 
     /// `NoSpace` if writing `bytes` would touch the reserve. A file system which does not tell its
     /// free space is taken to have enough.
     pub fn check(&self, bytes: u64) -> Result<(), Error> {
-        let needed = self.reserve_bytes.saturating_add(bytes);
+        let claimed = self.claimed.load(Ordering::Relaxed);
+        let needed = self.reserve_bytes.saturating_add(claimed);
+        let needed = needed.saturating_add(bytes);
         for folder in &self.folders {
             match rustix::fs::statvfs(folder) {
                 Ok(disk) if disk.f_bavail.saturating_mul(disk.f_frsize) < needed => {
@@ -53,6 +85,10 @@ mod tests {
         assert!(DiskSpace::new(folders(), 0).check(0).is_ok());
         let full = DiskSpace::new(folders(), u64::MAX).check(1);
         assert!(matches!(full, Err(Error::NoSpace(_))));
+        let space = DiskSpace::new(folders(), 0);
+        let all = space.claim(u64::MAX / 2);
+        assert!(matches!(all, Err(Error::NoSpace(_))));
+        assert!(space.claim(0).is_ok(), "a refused claim is given back");
         assert!(
             DiskSpace::new(vec!["/no/such/folder".into()], 1)
                 .check(1)

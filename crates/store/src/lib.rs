@@ -12,7 +12,7 @@ mod vault;
 pub use blobs::Blobs;
 pub use catalog::{Catalog, Sqlite};
 pub use data_folder::DataFolder;
-pub use disk_space::DiskSpace;
+pub use disk_space::{DiskSpace, SpaceClaim};
 pub use error::Error;
 pub use renditions::{RenditionKey, Renditions, StoredRendition};
 pub use vault::Vault;

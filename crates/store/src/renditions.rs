@@ -90,6 +90,13 @@ impl Renditions {
         let _ = spawn_blocking(move || shards.remove_blob(&blob)).await;
     }
 
+    /// Lets go of about so many bytes of renditions, the longest unused first, for the disk is
+    /// needed for what matters.
+    pub async fn give_up(&self, bytes: u64) {
+        let shards = Arc::clone(&self.shards);
+        let _ = spawn_blocking(move || shards.give_up_bytes(bytes)).await;
+    }
+
     /// Bytes on disk, in whole blocks, as far as they are counted yet.
     pub fn bytes(&self) -> u64 {
         self.shards.bytes()

@@ -1,6 +1,8 @@
 //! `/images/v1`, `/images/v2`: upload, lists, details, edit, delete, blob, stats.
 
-use hyper::header::{CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, X_CONTENT_TYPE_OPTIONS};
+use hyper::header::{
+    CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, X_CONTENT_TYPE_OPTIONS,
+};
 use hyper::{Request, StatusCode};
 use model::{Filename, ImageId};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -68,16 +70,7 @@ pub(in crate::http) async fn list_v1<B>(
         "count": images.len(),
         "total_count": page.total,
     });
-    let mut result = json!({ "images": images });
-    if app.settings.list_v1_items {
-        // What the SDKs' pagers read: a list whose emptiness ends the walk (clients.md, 2.5).
-        let items = if images.is_empty() {
-            json!([])
-        } else {
-            json!([{ "images": images }])
-        };
-        result["items"] = items;
-    }
+    let result = wire::PageByNumber::new(&images, app.settings.list_v1_items);
     let envelope = Envelope::of(result).with_info(info);
     Ok(response::json(StatusCode::OK, &envelope))
 }
@@ -105,10 +98,10 @@ pub(in crate::http) async fn list_v2<B>(
     let walk = app.service.walk(&account.id, asked).await?;
     let variants = variant_names(app, &account).await?;
     let images = wire::images(&walk.images, &account, &variants, &settings.addresses);
-    Ok(success(json!({
-        "images": images,
-        "continuation_token": walk.continuation_token,
-    })))
+    Ok(success(wire::PageByToken {
+        images,
+        continuation_token: walk.continuation_token,
+    }))
 }
 
 /// `GET /images/v1/{image_id}`
@@ -175,6 +168,7 @@ pub(in crate::http) async fn blob<B>(
     let conditions = Conditions {
         etag: &etag,
         modified: blob.uploaded,
+        by_date: true,
     };
     let format = blob.source.format.as_str();
     let mut answer = conditions.answer(request, format, blob.bytes);
@@ -185,6 +179,7 @@ pub(in crate::http) async fn blob<B>(
         "default-src 'none'; sandbox",
     );
     response::set(&mut answer, X_CONTENT_TYPE_OPTIONS, "nosniff");
+    response::set(&mut answer, CACHE_CONTROL, "private, no-cache");
     let disposition = disposition(blob.filename.as_ref());
     response::set_text(&mut answer, CONTENT_DISPOSITION, &disposition);
     Ok(answer)

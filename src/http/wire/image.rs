@@ -78,3 +78,34 @@ pub(in crate::http) fn images(
         .map(|listed| image(listed, account, variants, addresses))
         .collect()
 }
+
+/// A page of list v1.
+#[derive(Debug, Serialize)]
+pub(in crate::http) struct PageByNumber<'a> {
+    images: &'a [Image],
+    /// What the SDKs' pagers read: a list whose emptiness ends the walk (clients.md, section 2.5).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    items: Option<Vec<Item<'a>>>,
+}
+
+#[derive(Debug, Serialize)]
+struct Item<'a> {
+    images: &'a [Image],
+}
+
+impl<'a> PageByNumber<'a> {
+    pub(in crate::http) fn new(images: &'a [Image], with_items: bool) -> Self {
+        let item = (!images.is_empty()).then_some(Item { images });
+        Self {
+            images,
+            items: with_items.then(|| item.into_iter().collect()),
+        }
+    }
+}
+
+/// A page of list v2.
+#[derive(Debug, Serialize)]
+pub(in crate::http) struct PageByToken {
+    pub(in crate::http) images: Vec<Image>,
+    pub(in crate::http) continuation_token: Option<String>,
+}

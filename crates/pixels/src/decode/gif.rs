@@ -33,8 +33,10 @@ impl<'a> Frames<'a> {
     pub(super) fn new(source: &'a [u8], header: &Header) -> Result<Self, Error> {
         let mut options = DecodeOptions::new();
         options.set_color_output(ColorOutput::RGBA);
-        // Frames may be larger than the canvas, but not larger than a canvas could be.
-        let bytes = header.area().max(1 << 20).saturating_mul(4);
+        // A frame may stick out of the canvas, but not be out of all proportion to it: the limit of
+        // pixels counts canvases.
+        let canvas = u64::from(header.width) * u64::from(header.height);
+        let bytes = canvas.saturating_mul(2).max(1 << 16).saturating_mul(4);
         if let Some(bytes) = std::num::NonZeroU64::new(bytes) {
             options.set_memory_limit(MemoryLimit::Bytes(bytes));
         }

@@ -60,6 +60,13 @@ pub(super) fn find(source: &[u8]) -> Result<Found, Error> {
     })
 }
 
+/// Whether an end of image follows the headers. The one of a thumbnail in the EXIF block is none.
+pub(crate) fn is_whole(source: &[u8]) -> bool {
+    let headers = segments(source).map(|segment| segment.body.len() + 2).sum();
+    let scans: &[u8] = source.get(headers..).unwrap_or_default();
+    scans.windows(2).rev().any(|pair| pair == [0xff, 0xd9])
+}
+
 /// The EXIF block: a TIFF structure.
 pub(crate) fn exif(source: &[u8]) -> Option<&[u8]> {
     segments(source)

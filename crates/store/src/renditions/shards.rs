@@ -99,7 +99,7 @@ impl Shards {
             }
         }
         let mut gate = self.lock();
-        if let Err(error) = self.shrink(&mut gate) {
+        if let Err(error) = self.shrink(&mut gate, self.bytes_max) {
             failed("emptied", &error);
         }
     }
@@ -160,7 +160,7 @@ impl Shards {
         fs::rename(draft, &path)?;
         gate.add(shard, blocks(bytes));
         gate.subtract(shard, replaced);
-        self.shrink(&mut gate)
+        self.shrink(&mut gate, self.bytes_max)
     }
 
     pub(super) fn remove_blob(&self, blob: &BlobKey) {
@@ -178,11 +178,19 @@ impl Shards {
         }
     }
 
-    /// Lets the shards give up files in turn until the budget is met.
-    fn shrink(&self, gate: &mut Gate) -> io::Result<()> {
+    pub(super) fn give_up_bytes(&self, bytes: u64) {
+        let mut gate = self.lock();
+        let bytes_max = gate.bytes().saturating_sub(bytes);
+        if let Err(error) = self.shrink(&mut gate, bytes_max) {
+            failed("given up", &error);
+        }
+    }
+
+    /// Lets the shards give up files in turn until at most `bytes_max` are left.
+    fn shrink(&self, gate: &mut Gate, bytes_max: u64) -> io::Result<()> {
         // After as many rounds as there are parts, every shard is empty.
         for _ in 0..SHARDS * (GIVEN_UP as usize + 1) {
-            let excess = gate.bytes().saturating_sub(self.bytes_max);
+            let excess = gate.bytes().saturating_sub(bytes_max);
             if excess == 0 {
                 break;
             }

@@ -52,7 +52,13 @@ pub(super) fn open_writer(path: &Path, durability: Durability) -> Result<Connect
         Durability::Off => "OFF",
     };
     connection.execute_batch("PRAGMA page_size = 4096")?;
-    connection.pragma_update(None, "journal_mode", "WAL")?;
+    // Where write-ahead logging cannot be had, the answer is another mode, and no error.
+    let journal: String =
+        connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
+    if !journal.eq_ignore_ascii_case("wal") {
+        let words = format!("write-ahead logging does not work at {}", path.display());
+        return Err(Error::Schema(words));
+    }
     connection.pragma_update(None, "synchronous", synchronous)?;
     // A larger cache writes no faster, since the system keeps the file in memory, and would not be
     // given back.
