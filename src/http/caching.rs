@@ -38,8 +38,12 @@ impl Conditions<'_> {
     /// Whether the client has these bytes already.
     pub(super) fn are_met_by<B>(&self, request: &Request<B>) -> bool {
         let header = |name| request.headers().get(name)?.to_str().ok();
-        if let Some(tags) = header(IF_NONE_MATCH) {
-            return tags.split(',').any(|tag| {
+        if request.headers().contains_key(IF_NONE_MATCH) {
+            let lines = request.headers().get_all(IF_NONE_MATCH).iter();
+            let mut tags = lines
+                .filter_map(|line| line.to_str().ok())
+                .flat_map(|line| line.split(','));
+            return tags.any(|tag| {
                 let tag = tag.trim();
                 tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == self.etag
             });
@@ -117,7 +121,10 @@ fn parse_range(range: &str, length: usize) -> Asked {
     let Some((first, last)) = range.split_once('-') else {
         return Asked::Whole;
     };
-    let number = |text: &str| text.parse::<usize>().ok();
+    let number = |text: &str| {
+        let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+        text.parse::<usize>().ok().filter(|_| digits)
+    };
     match (number(first), number(last)) {
         (None, Some(suffix)) if first.is_empty() => {
             if suffix == 0 || length == 0 {
@@ -153,6 +160,7 @@ mod tests {
             ("3-2", Asked::Whole),
             ("0-1,3-4", Asked::Whole),
             ("x-y", Asked::Whole),
+            ("+0-5", Asked::Whole),
             ("", Asked::Whole),
         ] {
             assert_eq!(parse_range(range, 10), expected, "{range}");

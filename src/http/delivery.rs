@@ -87,11 +87,16 @@ fn parse(path: &str) -> Option<(&str, ImageId, Wanted)> {
     let (id, wanted) = rest.rsplit_once('/')?;
     let segments: Option<Vec<String>> = id.split('/').map(decode_strictly).collect();
     let id = segments?.join("/");
-    let wanted = decode_strictly(wanted)?;
-    if id.is_empty() || wanted.is_empty() {
+    // An option list is decoded once as well, by its own parser.
+    let wanted = if wanted.contains('=') {
+        Wanted::Options(wanted.to_owned())
+    } else {
+        Wanted::parse(decode_strictly(wanted)?)
+    };
+    if id.is_empty() || wanted == Wanted::Variant(String::new()) {
         return None;
     }
-    Some((hash, ImageId::from_path(id), Wanted::parse(wanted)))
+    Some((hash, ImageId::from_path(id), wanted))
 }
 
 /// The formats which `Accept` names. Wildcards do not count, and `q=0` refuses
@@ -280,6 +285,8 @@ mod tests {
             parsed("h/a/b%2Fc%25.png/w=1,h=2"),
             Some(("h", "a/b/c%.png".into(), Wanted::Options("w=1,h=2".into())))
         );
+        let encoded = Some(("h", "a".into(), Wanted::Options("w=1%2530".into())));
+        assert_eq!(parsed("h/a/w=1%2530"), encoded);
         for broken in [
             "h",
             "h/",

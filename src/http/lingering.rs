@@ -13,7 +13,7 @@ use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{CONNECTION, EXPECT};
 use hyper::http::HeaderValue;
-use hyper::{Request, Response};
+use hyper::{Request, Response, Version};
 use tokio::time::{Instant, Sleep, sleep};
 
 /// How much is drained, and for how long, before the connection is closed after all.
@@ -60,8 +60,9 @@ pub(super) fn lend_body(
     idle_timeout: Duration,
 ) -> (Request<Body>, Lingering) {
     let expect = request.headers().get(EXPECT);
-    let waits_for_continue =
-        expect.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+    // Later versions end a request without ending the connection.
+    let waits_for_continue = request.version() < Version::HTTP_2
+        && expect.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
     let slot = Arc::new(Slot::default());
     let lingering = Lingering {
         slot: slot.clone(),

@@ -51,6 +51,7 @@ impl Listener {
         let mut builder = auto::Builder::new(TokioExecutor::new());
         builder
             .http1()
+            .half_close(true)
             .timer(TokioTimer::new())
             .header_read_timeout(settings.header_timeout)
             .http2()

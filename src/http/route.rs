@@ -85,8 +85,9 @@ impl Route {
             .uri()
             .host()
             .or_else(|| request.headers().get(header::HOST)?.to_str().ok())
-            .unwrap_or_default();
-        Self::parse(request.method(), host, request.uri().path())
+            .unwrap_or_default()
+            .to_ascii_lowercase();
+        Self::parse(request.method(), &host, request.uri().path())
     }
 
     fn parse(method: &Method, host: &str, path: &str) -> Self {

@@ -254,6 +254,20 @@ async fn a_connection_which_says_nothing_is_closed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_client_which_says_that_it_is_done_is_answered() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let server = Server::start().await;
+    let address = server.url.strip_prefix("http://").unwrap();
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let head = server.head("GET", "images/v1/stats", "Connection: close\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.shutdown().await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_client_which_leaves_leaves_nothing() {
     let server = Server::start().await;
     let head = server.head(

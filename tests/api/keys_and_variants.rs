@@ -122,6 +122,21 @@ async fn variants_are_created_changed_and_deleted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn many_changes_of_one_variant_all_succeed() {
+    let server = Server::start().await;
+    let bodies: Vec<Value> = (1..=60)
+        .map(|width| json!({"options": {"width": width}}))
+        .collect();
+    let path = "images/v1/variants/public";
+    let changes = bodies
+        .iter()
+        .map(|body| server.json(Method::PATCH, path, body));
+    for answer in futures_util::future::join_all(changes).await {
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn bad_variants_are_refused() {
     let server = Server::start().await;
     let long = "a".repeat(100);

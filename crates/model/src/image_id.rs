@@ -68,7 +68,9 @@ impl ImageId {
         if is_uuid(text) {
             return Err(InvalidImageId::Uuid);
         }
-        if text.chars().any(char::is_control) {
+        // U+FFFD stands for what was no text in a path, and must not name an image.
+        let nameless = |character: char| character.is_control() || character == '\u{fffd}';
+        if text.chars().any(nameless) {
             return Err(InvalidImageId::Control);
         }
         if text
@@ -161,6 +163,7 @@ mod tests {
             ("..", InvalidImageId::Path),
             ("a/./b", InvalidImageId::Path),
             ("a\u{0}", InvalidImageId::Control),
+            ("a\u{fffd}", InvalidImageId::Control),
             ("stats", InvalidImageId::Reserved("stats".into())),
         ];
         for (text, reason) in table {

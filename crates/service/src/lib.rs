@@ -39,6 +39,10 @@ pub struct Service {
     renditions: Arc<Renditions>,
     disk_space: Arc<DiskSpace>,
     renderer: Arc<Renderer>,
+    /// Judges uploads: a lane of their own, so that deliveries to strangers cannot stop them.
+    judge: Arc<Renderer>,
+    /// Held while a variant changes. Other nodes are met by comparing before writing.
+    variant_edits: Arc<tokio::sync::Mutex<()>>,
     fetcher: Fetcher,
     flights: deliver::Flights,
     secrets: Arc<Secrets>,
@@ -78,9 +82,16 @@ impl Service {
             renditions: Arc::new(renditions),
             disk_space: Arc::new(disk_space),
             renderer: Arc::new(Renderer::start(
+                "render",
                 settings.render_threads,
                 settings.render_queue,
             )?),
+            judge: Arc::new(Renderer::start(
+                "judge",
+                settings.render_threads,
+                settings.render_queue,
+            )?),
+            variant_edits: Arc::default(),
             fetcher: Fetcher::new(&settings)?,
             flights: deliver::Flights::default(),
             secrets: Arc::new(secrets),

@@ -36,8 +36,8 @@ struct State {
 }
 
 impl Renderer {
-    /// Starts `threads` workers before which `waiting_max` jobs may wait.
-    pub fn start(threads: usize, waiting_max: usize) -> Result<Self, Error> {
+    /// Starts `threads` workers, named `lane`, before which `waiting_max` jobs may wait.
+    pub fn start(lane: &str, threads: usize, waiting_max: usize) -> Result<Self, Error> {
         let queue = Arc::new(Queue {
             state: Mutex::default(),
             arrived: Condvar::new(),
@@ -52,7 +52,7 @@ impl Renderer {
         for number in 0..threads.max(1) {
             let queue = renderer.queue.clone();
             thread::Builder::new()
-                .name(format!("render-{number}"))
+                .name(format!("{lane}-{number}"))
                 .spawn(move || queue.work())
                 .map_err(|error| Error::Worker(error.to_string()))?;
         }
@@ -171,7 +171,7 @@ mod tests {
 
     #[tokio::test]
     async fn work_runs_and_a_panic_fails_its_own_job_alone() {
-        let renderer = Renderer::start(1, 4).unwrap();
+        let renderer = Renderer::start("test", 1, 4).unwrap();
         assert!(matches!(renderer.run(|| 6 * 7).await, Ok(42)));
         let failed: Result<(), _> = renderer.run(|| panic!("broken picture")).await;
         assert!(matches!(failed, Err(Error::Worker(text)) if text == "broken picture"));
@@ -180,7 +180,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_full_queue_refuses_at_once() {
-        let renderer = Arc::new(Renderer::start(1, 1).unwrap());
+        let renderer = Arc::new(Renderer::start("test", 1, 1).unwrap());
         let (release, blocked) = std::sync::mpsc::channel::<()>();
         let (started, running) = oneshot::channel();
         let first = tokio::spawn({

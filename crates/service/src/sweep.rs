@@ -1,5 +1,7 @@
 //! Tidying up: expired drafts, and bytes which no record points to.
 
+use std::time::Duration;
+
 use model::Timestamp;
 
 use crate::{Error, Service};
@@ -14,6 +16,8 @@ pub struct Swept {
 }
 
 const BATCH: u32 = 1_000;
+/// How long an expired upload URL still says that it has expired; then nobody knows it.
+const DRAFT_GRACE: Duration = Duration::from_mins(30);
 
 impl Service {
     /// Deletes expired drafts, then the blobs of failed uploads and deleted images, until there are
@@ -21,8 +25,9 @@ impl Service {
     pub async fn sweep(&self) -> Result<Swept, Error> {
         let mut swept = Swept::default();
         loop {
-            let now = Timestamp::now();
-            let drafts = self.catalog.delete_expired_drafts(now, BATCH).await?;
+            let long_expired = Timestamp::now().before(DRAFT_GRACE);
+            let drafts = self.catalog.delete_expired_drafts(long_expired, BATCH);
+            let drafts = drafts.await?;
             swept.drafts += u64::from(drafts);
             if drafts < BATCH {
                 break;

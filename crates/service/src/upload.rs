@@ -137,7 +137,7 @@ impl Service {
                 Ok((header, digest::digest(&digest::SHA256, &bytes)))
             }
         };
-        let judged: Result<_, pixels::Error> = self.renderer.run(job).await?;
+        let judged: Result<_, pixels::Error> = self.judge.run(job).await?;
         let (header, hash) = judged.map_err(Error::Unreadable)?;
         let accepted = match header.format {
             MediaType::Avif => self.settings.accept_avif_input,

@@ -56,6 +56,7 @@ impl Service {
         options: &Map<String, Value>,
         never_require_signed_urls: Option<bool>,
     ) -> Result<Variant, Error> {
+        let _edit = self.variant_edits.lock().await;
         for _ in 0..ATTEMPTS {
             let before = self.variant(account, name).await?;
             let after = Variant {
