@@ -1,8 +1,10 @@
 //! Drafts and their one-time upload URLs.
 
 use chrono::{Duration, SecondsFormat, Utc};
+use model::{Image, ImageId, Timestamp};
 use reqwest::Method;
 use serde_json::{Value, json};
+use store::Catalog as _;
 
 use crate::harness::{Answer, PHOTO, Server, form, send, text_form};
 
@@ -149,6 +151,40 @@ async fn expiry_has_bounds() {
     let late = moment(60);
     let answer = server.form("images/v2/direct_upload", text_form(&[("expiry", &late)]));
     assert_eq!(answer.await.message(), "expiry is out of accepted bound.");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_expired_upload_url_is_gone_and_says_so() {
+    let server = Server::start().await;
+    let now = Timestamp::now();
+    let id = ImageId::generate(false);
+    let draft = |id: &ImageId, expires| Image {
+        id: id.clone(),
+        filename: None,
+        metadata: None,
+        creator: None,
+        uploaded: now,
+        require_signed_urls: false,
+        source: None,
+        draft_expires: Some(expires),
+    };
+    let account = &server.account;
+    let insert = |image| server.catalog.insert_image(&account.id, image, None);
+    insert(draft(&id, now)).await.unwrap();
+    let url = format!("{}/upload/{}/{id}", server.url, account.hash);
+    let expired = send_file(&server, &url, PHOTO).await;
+    assert_eq!(expired.failure(), (410, 5404));
+    assert_eq!(expired.message(), "Upload URL has expired");
+    server.service.sweep().await.unwrap();
+    assert_eq!(send_file(&server, &url, PHOTO).await.status, 410);
+
+    let old = ImageId::generate(false);
+    let an_hour_ago = now.before(std::time::Duration::from_hours(1));
+    insert(draft(&old, an_hour_ago)).await.unwrap();
+    assert_eq!(server.service.sweep().await.unwrap().drafts, 1);
+    let url = format!("{}/upload/{}/{old}", server.url, account.hash);
+    assert_eq!(send_file(&server, &url, PHOTO).await.failure(), (404, 5404));
+    assert_eq!(server.files("blobs"), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

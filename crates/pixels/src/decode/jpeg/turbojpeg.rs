@@ -49,16 +49,16 @@ impl<'a> Decompressor<'a> {
         };
         // Coefficients of a progressive image take two bytes for each of up to four components.
         let megabytes = limits.pixels_max / (1024 * 1024 / 8) + 64;
-        this.set(sys::TJPARAM_TJPARAM_SCANLIMIT, SCANS_MAX);
+        this.set(sys::TJPARAM_TJPARAM_SCANLIMIT, SCANS_MAX)?;
         this.set(
             sys::TJPARAM_TJPARAM_MAXPIXELS,
             limits.pixels_max.min(c_int::MAX as u64) as c_int,
-        );
+        )?;
         this.set(
             sys::TJPARAM_TJPARAM_MAXMEMORY,
             megabytes.min(c_int::MAX as u64) as c_int,
-        );
-        this.set(sys::TJPARAM_TJPARAM_SAVEMARKERS, 0);
+        )?;
+        this.set(sys::TJPARAM_TJPARAM_SAVEMARKERS, 0)?;
         // SAFETY: the pointer and the length are those of a slice.
         let code = unsafe {
             sys::tj3DecompressHeader(handle, source.as_ptr(), source.len() as sys::size_t)
@@ -168,9 +168,13 @@ impl<'a> Decompressor<'a> {
         })
     }
 
-    fn set(&self, parameter: sys::TJPARAM, value: c_int) {
-        // SAFETY: the handle is valid. A value which is refused leaves the default, which is safe.
-        unsafe { sys::tj3Set(self.handle, parameter as c_int, value) };
+    /// The defaults of the limits are none at all, so that a value which is refused is an error.
+    fn set(&self, parameter: sys::TJPARAM, value: c_int) -> Result<(), Error> {
+        // SAFETY: the handle is valid.
+        match unsafe { sys::tj3Set(self.handle, parameter as c_int, value) } {
+            0 => Ok(()),
+            _ => Err(Error::corrupt("a limit of the JPEG decoder cannot be set")),
+        }
     }
 
     fn get(&self, parameter: sys::TJPARAM) -> c_int {
