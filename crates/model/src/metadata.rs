@@ -1,8 +1,10 @@
 use serde_json::{Map, Number, Value};
 
 /// The customer's own JSON object about an image; never shown to an end user.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Metadata(Map<String, Value>);
+///
+/// Held as its text: lists of thousands pass it through and never look inside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Metadata(Box<str>);
 
 /// Why something cannot be metadata (management-api.md, section 3.4).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -35,13 +37,13 @@ impl Metadata {
     pub fn from_value(value: Value, bytes_max: usize) -> Result<Option<Self>, InvalidMetadata> {
         match value {
             Value::Null => Ok(None),
-            Value::Object(map) if map.is_empty() => Ok(None),
-            Value::Object(map) => {
-                let metadata = Self(map);
-                if metadata.to_json().len() > bytes_max {
+            Value::Object(ref map) if map.is_empty() => Ok(None),
+            Value::Object(_) => {
+                let json = value.to_string();
+                if json.len() > bytes_max {
                     return Err(InvalidMetadata::TooLarge(bytes_max));
                 }
-                Ok(Some(metadata))
+                Ok(Some(Self(json.into())))
             }
             Value::String(text) => match serde_json::from_str(&text) {
                 Ok(value @ Value::Object(_)) => Self::from_value(value, bytes_max),
@@ -53,31 +55,20 @@ impl Metadata {
         }
     }
 
-    /// Trusts a stored text; `None` if it is no object.
+    /// Trusts a stored text, which `as_json` gave; `None` if it does not even look like an object.
     pub fn from_stored(text: &str) -> Option<Self> {
-        match serde_json::from_str(text) {
-            Ok(Value::Object(map)) => Some(Self(map)),
-            _ => None,
-        }
+        (text.starts_with('{') && text.ends_with('}')).then(|| Self(text.into()))
     }
 
     /// The compact JSON, keys in the order in which they came.
-    pub fn to_json(&self) -> String {
-        Value::Object(self.0.clone()).to_string()
-    }
-
-    /// The object.
-    pub fn as_map(&self) -> &Map<String, Value> {
+    pub fn as_json(&self) -> &str {
         &self.0
     }
 
-    /// The value at a path of object keys.
-    pub fn at<S: AsRef<str>>(&self, path: &[S]) -> Option<&Value> {
-        let (first, rest) = path.split_first()?;
-        rest.iter()
-            .try_fold(self.0.get(first.as_ref())?, |value, key| {
-                value.as_object()?.get(key.as_ref())
-            })
+    /// The object, read from its text.
+    pub fn to_map(&self) -> Map<String, Value> {
+        // Every way in has seen an object; a text which was spoilt at rest holds nothing.
+        serde_json::from_str(&self.0).unwrap_or_default()
     }
 }
 
@@ -263,7 +254,7 @@ mod tests {
             flat.insert(name, (*value).to_owned(), 1024)?;
         }
         let metadata = flat.finish(true, 1024)?;
-        Ok(metadata.map_or_else(String::new, |metadata| metadata.to_json()))
+        Ok(metadata.map_or_else(String::new, |metadata| metadata.as_json().to_owned()))
     }
 
     #[test]
@@ -345,7 +336,8 @@ mod tests {
 
     #[test]
     fn json_must_be_a_small_object() {
-        let parsed = |text: &str| Metadata::from_json(text, 20).map(|m| m.map(|m| m.to_json()));
+        let parsed =
+            |text: &str| Metadata::from_json(text, 20).map(|m| m.map(|m| m.as_json().to_owned()));
         assert_eq!(parsed(""), Ok(None));
         assert_eq!(parsed("{}"), Ok(None));
         assert_eq!(

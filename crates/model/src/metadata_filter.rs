@@ -1,4 +1,4 @@
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::Metadata;
 
@@ -105,10 +105,12 @@ impl MetadataFilter {
 
     /// Whether an image with this metadata is listed.
     pub fn matches(&self, metadata: Option<&Metadata>) -> bool {
+        if self.conditions.is_empty() {
+            return true;
+        }
+        let map = metadata.map(Metadata::to_map).unwrap_or_default();
         self.conditions.iter().all(|condition| {
-            metadata
-                .and_then(|metadata| metadata.at(&condition.path))
-                .is_some_and(|value| condition.comparison.matches(value))
+            at(&map, &condition.path).is_some_and(|value| condition.comparison.matches(value))
         })
     }
 }
@@ -141,6 +143,13 @@ impl Operand {
             Self::Boolean(truth) => value.as_bool() == Some(*truth),
         }
     }
+}
+
+/// The value at a path of object keys.
+fn at<'a>(map: &'a Map<String, Value>, path: &[String]) -> Option<&'a Value> {
+    let (first, rest) = path.split_first()?;
+    rest.iter()
+        .try_fold(map.get(first)?, |value, key| value.as_object()?.get(key))
 }
 
 fn parse_field(field: &str) -> Result<Vec<String>, InvalidFilter> {

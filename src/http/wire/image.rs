@@ -1,6 +1,6 @@
 use model::{Account, VariantName};
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::value::RawValue;
 use service::Addresses;
 
 /// The image object (management-api.md, section 1.6).
@@ -10,7 +10,7 @@ pub(in crate::http) struct Image {
     #[serde(skip_serializing_if = "Option::is_none")]
     filename: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    meta: Option<Map<String, Value>>,
+    meta: Option<Box<RawValue>>,
     /// `null` when unset; absent only where an end user reads the answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     creator: Option<Option<String>>,
@@ -36,7 +36,7 @@ pub(in crate::http) fn image(
     let meta = image
         .metadata
         .as_ref()
-        .map(|metadata| metadata.as_map().clone());
+        .and_then(|metadata| RawValue::from_string(metadata.as_json().to_owned()).ok());
     Image {
         meta,
         creator: Some(creator),

@@ -26,7 +26,7 @@ pub(crate) async fn an_inserted_image_is_found(catalog: &dyn Catalog) {
         assert_eq!(found, image);
     }
     let text = catalog.image(&account, &id("a/b c/é.png")).await.unwrap();
-    let text = text.unwrap().metadata.unwrap().to_json();
+    let text = text.unwrap().metadata.unwrap().as_json().to_owned();
     assert!(text.starts_with(r#"{"z":1,"a""#), "{text}");
     let other = new_account(catalog).await;
     assert_eq!(catalog.image(&other, &id("bare")).await.unwrap(), None);

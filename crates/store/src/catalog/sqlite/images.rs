@@ -194,7 +194,7 @@ fn insert_row(connection: &Connection, account: i64, image: &Image) -> Result<i6
         ":height": source.map(|source| source.height),
         ":filename": image.filename.as_ref().map(Filename::as_str),
         ":creator": image.creator.as_ref().map(Creator::as_str),
-        ":metadata": image.metadata.as_ref().map(Metadata::to_json),
+        ":metadata": image.metadata.as_ref().map(Metadata::as_json),
     });
     inserted.map_err(taken_or)
 }
@@ -216,7 +216,7 @@ fn update_row(connection: &Connection, pk: i64, image: &Image) -> Result<(), Err
         ":height": source.map(|source| source.height),
         ":filename": image.filename.as_ref().map(Filename::as_str),
         ":creator": image.creator.as_ref().map(Creator::as_str),
-        ":metadata": image.metadata.as_ref().map(Metadata::to_json),
+        ":metadata": image.metadata.as_ref().map(Metadata::as_json),
     });
     updated.map(drop).map_err(taken_or)
 }

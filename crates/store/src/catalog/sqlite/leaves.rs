@@ -193,7 +193,7 @@ fn each(
     visit: &mut dyn FnMut(&str, &Leaf) -> rusqlite::Result<usize>,
 ) -> Result<(), Error> {
     if let Some(metadata) = metadata {
-        walk(metadata.as_map(), &mut String::new(), 1, visit)?;
+        walk(&metadata.to_map(), &mut String::new(), 1, visit)?;
     }
     Ok(())
 }
