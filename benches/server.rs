@@ -12,7 +12,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use model::{Limits, Transform};
+use model::Transform;
 use reqwest::Client;
 use reqwest::multipart::{Form, Part};
 use serde_json::Value;
@@ -134,7 +134,12 @@ fn picture() -> Bytes {
         let transform = transform.expect("valid options");
         let accepts = pixels::Accepts::default();
         let cancel = pixels::Cancel::never();
-        let rendition = pixels::render(&source, &transform, accepts, &Limits::default(), &cancel);
+        let request = pixels::Request {
+            source: &source,
+            transform: &transform,
+            accepts,
+        };
+        let rendition = pixels::Engine::default().render(&request, &cancel);
         let bytes = rendition.expect("a rendition").bytes;
         if bytes.len() >= UPLOAD_BYTES {
             return bytes.into();

@@ -16,7 +16,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use model::{AccountHash, AccountId, Limits};
+use model::{AccountHash, AccountId, GammaDirection, Limits, Policy};
 
 pub use base_url::BaseUrl;
 pub use error::Error;
@@ -145,6 +145,12 @@ settings! {
         render_threads: usize, Kind::Count(1, 1_024), "<cores>";
         /// Renderings which wait for a thread; further ones are refused.
         render_queue: usize, Kind::Count(1, 1_000_000), "256";
+        /// Which way `gamma` works: `2026` (below 1 lightens) or `legacy` (below 1 darkens).
+        gamma_semantics: GammaDirection, Kind::GammaDirection, "2026";
+        /// Ceiling of `dpr`.
+        dpr_max: u32, Kind::Count(1, 10), "2";
+        /// Whether `format=png` is always PNG; without it, opaque pictures become JPEG.
+        strict_png: bool, Kind::Switch, "false";
     }
     "API" {
         /// Whether `true`, `false` and numbers in flattened metadata lose their quotes.
@@ -254,6 +260,17 @@ impl LogFormat {
 }
 
 impl Config {
+    /// What the operator prefers where the API leaves a choice.
+    pub fn policy(&self) -> Policy {
+        Policy {
+            gamma: self.gamma_semantics,
+            dpr_max: self.dpr_max.into(),
+            accept_avif: self.accept_avif_input,
+            accept_heic: self.accept_heic_input,
+            strict_png: self.strict_png,
+        }
+    }
+
     /// Resolves and reads the settings.
     pub fn load(sources: Sources<'_>) -> Result<Self, Error> {
         Self::read(&Settings::resolve(sources)?)

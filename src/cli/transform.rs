@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use model::transform::Format;
 use model::{MediaType, Transform};
-use pixels::{Accepts, Cancel, RenditionFormat};
+use pixels::{Accepts, Cancel, Engine, RenditionFormat, Request};
 use serde_json::json;
 
 use super::output::{self, Output};
@@ -29,7 +29,8 @@ pub(super) struct Arguments {
 
 impl Arguments {
     pub(super) fn run(self, variables: &Variables) -> Result<(), Error> {
-        let limits = self.settings.config(variables)?.limits;
+        let config = self.settings.config(variables)?;
+        let engine = Engine::new(config.limits.clone(), config.policy());
         let mut transform = transform(&self.options)?;
         if transform.format == Format::Standard {
             transform.format = format_of(&self.output)?;
@@ -40,8 +41,13 @@ impl Arguments {
             avif: transform.format == Format::Avif,
             webp: transform.format == Format::Webp,
         };
-        let cancel = Cancel::at(Instant::now() + limits.render_deadline);
-        let rendition = pixels::render(&source, &transform, accepts, &limits, &cancel)?;
+        let cancel = Cancel::at(Instant::now() + engine.limits().render_deadline);
+        let request = Request {
+            source: &source,
+            transform: &transform,
+            accepts,
+        };
+        let rendition = engine.render(&request, &cancel)?;
         for warning in &rendition.warnings {
             output::note(format_args!("warning: {warning}"));
         }

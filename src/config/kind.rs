@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use model::{AccountHash, AccountId};
+use model::{AccountHash, AccountId, GammaDirection};
 use tracing_subscriber::EnvFilter;
 
 use super::{BaseUrl, BlobStore, Database, LogFormat, Secret, SecretKey};
@@ -34,6 +34,8 @@ pub enum Kind {
     LogFilter,
     /// How log events are written.
     LogFormat,
+    /// Which way `gamma` works.
+    GammaDirection,
     /// On or off.
     Switch,
     /// How many of something.
@@ -69,6 +71,7 @@ impl Kind {
             Self::Key => "HEX",
             Self::LogFilter => "FILTER",
             Self::LogFormat => "FORMAT",
+            Self::GammaDirection => "YEAR",
             Self::Switch => "BOOL",
             Self::Count(..) => "NUMBER",
             Self::Bytes(..) => "BYTES",
@@ -92,6 +95,7 @@ impl Kind {
             Self::Key => "64 hexadecimal characters".into(),
             Self::LogFilter => "a log filter, like `info` or `warn,calotype=debug`".into(),
             Self::LogFormat => "`auto`, `pretty` or `json`".into(),
+            Self::GammaDirection => "`2026` or `legacy`".into(),
             Self::Switch => "`true` or `false`".into(),
             Self::Count(least, u64::MAX) => format!("a whole number, at least {least}"),
             Self::Count(least, most) => format!("a whole number from {least} to {most}"),
@@ -166,6 +170,7 @@ read_with! {
         valid.then(|| text.to_owned())
     };
     LogFormat: |text, _| LogFormat::parse(text);
+    GammaDirection: |text, _| GammaDirection::parse(text);
     bool: |text, _| text.parse().ok();
     u64: |text, kind| kind.number(text);
     u32: |text, kind| kind.number(text)?.try_into().ok();

@@ -214,7 +214,7 @@ fn refuse_pixels(error: &pixels::Error) -> Response {
         Error::NotAnImage | Error::SvgConversion => {
             refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, 9412, &words)
         }
-        Error::NoDecoder(_) | Error::Unsupported(_) => {
+        Error::NotAccepted(_) | Error::NoDecoder(_) | Error::Unsupported(_) => {
             let words = format!("Original image has unsupported format: {words}");
             refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, 9520, &words)
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use calotype::http::{App, AppSettings, Listener, ListenerSettings};
-use model::{Account, AccountId, Limits, Permission};
+use model::{Account, AccountId, Limits, Permission, Policy};
 use reqwest::header::HeaderMap;
 use reqwest::multipart::{Form, Part};
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
@@ -99,8 +99,7 @@ impl Server {
                 upload: format!("{url}/upload"),
             },
             metadata_coercion: true,
-            accept_avif_input: true,
-            accept_heic_input: true,
+            policy: Policy::default(),
             render_threads: 2,
             render_queue: wishes.render_queue,
             allow_private_sources: wishes.allow_private_sources,

@@ -9,6 +9,9 @@ pub enum Error {
     /// An image, but of a format which is not accepted, such as TIFF.
     #[error("{0} images are not supported")]
     Unsupported(&'static str),
+    /// An image of a format which this server was told not to accept.
+    #[error("{0} is not accepted here")]
+    NotAccepted(MediaType),
     /// An image which may be stored, and which this build cannot decode.
     #[error("this build cannot decode {0}")]
     NoDecoder(MediaType),

@@ -125,12 +125,16 @@ fn whole(size: Size) -> Geometry {
 fn cut(scaled: Size, size: Size, gravity: Gravity) -> Geometry {
     // Without a detector, faces and salient parts are taken to be in the middle.
     let (x, y) = match gravity {
-        Gravity::Point { x, y } => (x, y),
-        Gravity::Auto | Gravity::Face => (0.5, 0.5),
+        Gravity::Point { x, y } | Gravity::BoxCenter { x, y } => (x, y),
+        Gravity::Auto | Gravity::Entropy | Gravity::Face => (0.5, 0.5),
     };
     let offset = |whole: u64, part: u64, at: f64| {
         let rest = whole - part;
-        ((rest as f64 * at + 0.5).floor() as u64).min(rest)
+        let offset = match gravity {
+            Gravity::BoxCenter { .. } => whole as f64 * at - part as f64 / 2.0,
+            _ => rest as f64 * at,
+        };
+        ((offset + 0.5).floor().max(0.0) as u64).min(rest)
     };
     Geometry {
         scaled,
@@ -292,6 +296,10 @@ mod tests {
             ("0x1", 0),
             ("center", 300),
             ("right", 600),
+            ("box-center:0.5x0.5", 300),
+            ("box-center:0.25x0.5", 75),
+            ("box-center:0.1x0.5", 0),
+            ("box-center:0.9x0.5", 600),
         ] {
             let options = format!("width=300,height=900,fit=cover,gravity={gravity}");
             assert_eq!(lay(&options, (900, 900)).offset.0, x, "{gravity}");

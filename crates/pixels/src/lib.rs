@@ -1,7 +1,7 @@
 //! Bytes to pixels to bytes: Calotype's image engine, without I/O, async or clock.
 //!
-//! [`inspect`] reads a header and judges it, [`verify`] also makes sure that the picture is there,
-//! and [`render`] makes a rendition: inspect, plan, decode, steps, encode. C codecs are reached only
+//! [`Engine::inspect`] reads a header and judges it, [`Engine::verify`] also makes sure that the
+//! picture is there, and [`Engine::render`] makes a rendition: inspect, plan, decode, steps, encode. C codecs are reached only
 //! through `decode` and `encode`, each behind a safe function over slices.
 //!
 //! AVIF and HEIC are recognised and measured, and neither decoded nor written yet.
@@ -10,6 +10,7 @@ mod cancel;
 mod colour;
 mod decode;
 mod encode;
+mod engine;
 mod error;
 mod exif;
 mod geometry;
@@ -17,6 +18,7 @@ mod inspect;
 mod negotiate;
 mod orientation;
 mod plan;
+mod planes;
 mod raster;
 mod render;
 mod rendition;
@@ -25,10 +27,9 @@ mod svg;
 mod verify;
 
 pub use cancel::Cancel;
+pub use engine::{Engine, Request};
 pub use error::Error;
 pub use inspect::{Header, inspect};
 pub use negotiate::Accepts;
-pub use render::render;
 pub use rendition::{Rendition, RenditionFormat, Warning};
 pub use svg::sanitise_svg;
-pub use verify::verify;

@@ -1,7 +1,7 @@
 //! Which format a rendition has (transformations.md, sections 3.3 to 3.5).
 
-use model::Transform;
 use model::transform::{Format, Quality};
+use model::{Policy, Transform};
 
 use crate::encode::Target;
 use crate::{Error, Warning};
@@ -24,6 +24,7 @@ pub struct Accepts {
 /// What is written for a transform, once it is known whether the pixels need alpha.
 pub(crate) fn target(
     transform: &Transform,
+    policy: &Policy,
     accepts: Accepts,
     animated: bool,
     has_alpha: bool,
@@ -64,7 +65,7 @@ pub(crate) fn target(
             progressive: false,
             quality,
         },
-        Format::Png if has_alpha => png,
+        Format::Png if has_alpha || policy.strict_png => png,
         Format::Png => {
             warnings.push(Warning::JpegInsteadOfPng);
             jpeg

@@ -1,4 +1,5 @@
 use model::transform::{Flip, Rotate};
+use resample::Region;
 
 /// How pixels are turned: mirrored left to right first, or not, then turned clockwise. Every EXIF
 /// orientation, `flip` and `rotate`, and every sequence of them, is one of these eight.
@@ -7,15 +8,6 @@ pub(crate) struct Orientation {
     mirrored: bool,
     /// Clockwise, 0 to 3.
     quarter_turns: u8,
-}
-
-/// A region of an image. Its sides may lie between pixels.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Region {
-    pub left: f64,
-    pub top: f64,
-    pub width: f64,
-    pub height: f64,
 }
 
 impl Orientation {

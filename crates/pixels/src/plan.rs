@@ -3,13 +3,12 @@
 use model::transform::{Amount, Colour, Gravity, Upscale};
 use model::{Fit, Limits, MediaType, Transform};
 
+use resample::Region;
+
 use crate::geometry::{self, Canvas};
-use crate::orientation::{Orientation, Region};
+use crate::orientation::Orientation;
 use crate::steps::{Step, Tone};
 use crate::{Error, Header, Warning, decode};
-
-/// More than this gains nothing that eyes can see and costs fourfold (section 0.2).
-const DPR_MAX: f64 = 2.0;
 
 /// Shrinking while decoding stops at this multiple of the size wanted; nearer shows (codecs.md,
 /// section 4).
@@ -46,9 +45,6 @@ impl Plan {
         limits: &Limits,
     ) -> Result<Self, Error> {
         let mut warnings = Vec::new();
-        if transform.dpr > DPR_MAX {
-            warnings.push(Warning::DprTooLarge);
-        }
         let kept = match border {
             Some(kept) => kept,
             None => trimmed(header, transform)?,
@@ -119,7 +115,7 @@ impl Plan {
 /// What `trim` by pixels and fractions leaves of the displayed image (section 2.6).
 pub(crate) fn trimmed(header: &Header, transform: &Transform) -> Result<Rect, Error> {
     let trim = &transform.trim;
-    let dpr = transform.dpr.min(DPR_MAX);
+    let dpr = transform.dpr;
     let axis = |length: u32, before: Amount, after: Amount, kept: Option<Amount>| {
         let start = before.of(length, dpr);
         let mut end = length - after.of(length, dpr);
@@ -146,7 +142,7 @@ fn lay(
     transform: &Transform,
     warnings: &mut Vec<Warning>,
 ) -> geometry::Geometry {
-    let dpr = transform.dpr.min(DPR_MAX);
+    let dpr = transform.dpr;
     let enlarged = |length: Option<u32>| {
         length.map(|length| ((f64::from(length) * dpr + 0.5).floor() as u64).max(1))
     };
@@ -160,7 +156,12 @@ fn lay(
     }
     let image = (u64::from(image.0), u64::from(image.1));
     let laid = geometry::fit(transform.fit, image, target, transform.gravity);
-    if laid.cut != laid.scaled && matches!(transform.gravity, Gravity::Auto | Gravity::Face) {
+    if laid.cut != laid.scaled
+        && matches!(
+            transform.gravity,
+            Gravity::Auto | Gravity::Entropy | Gravity::Face
+        )
+    {
         warnings.push(Warning::NoDetector);
     }
     let enlarges = laid.scaled.0 > image.0 || laid.scaled.1 > image.1;

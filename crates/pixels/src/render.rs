@@ -1,5 +1,7 @@
 use model::transform::{Border, Format};
-use model::{Limits, MediaType, Transform};
+use resample::Filter;
+
+use model::{GammaDirection, Limits, MediaType, Policy, Transform};
 
 use crate::decode::{self, Animation};
 use crate::orientation::Orientation;
@@ -7,29 +9,28 @@ use crate::plan::{Plan, Rect, trimmed};
 use crate::raster::Raster;
 use crate::steps::{Step, border};
 use crate::{
-    Accepts, Cancel, Error, Header, Rendition, RenditionFormat, Warning, encode, exif, inspect,
-    negotiate, sanitise_svg,
+    Accepts, Cancel, Engine, Error, Header, Rendition, RenditionFormat, Request, Warning, encode,
+    exif, inspect, negotiate, sanitise_svg,
 };
 
-/// Makes a rendition of `source`: equal arguments give equal bytes. `accepts` matters only where
-/// the transform leaves the format to negotiation.
-///
-/// SVG is sanitised whatever is asked of it. An animation over `animation_transform_pixels_max` is
-/// returned as it is. What is asked for and not available is named in the warnings, or is an error
-/// where leaving it out would make another picture.
-pub fn render(
-    source: &[u8],
-    transform: &Transform,
-    accepts: Accepts,
-    limits: &Limits,
+pub(crate) fn render(
+    engine: &Engine,
+    request: &Request<'_>,
     cancel: &Cancel,
 ) -> Result<Rendition, Error> {
     cancel.check()?;
-    let header = inspect(source, limits)?;
+    let Request {
+        source,
+        transform,
+        accepts,
+    } = *request;
+    let limits = engine.limits();
+    let header = engine.inspect(source)?;
     if header.format == MediaType::Svg {
         return svg(source, transform, limits);
     }
-    let transform = &transform.clone().resolve_width(None, false);
+    let mut warnings = Vec::new();
+    let transform = &settled(transform, engine.policy(), &mut warnings);
     if transform.segment {
         return Err(Error::Unavailable("segment=foreground"));
     }
@@ -52,15 +53,29 @@ pub fn render(
         )?),
         None => None,
     };
-    let plan = Plan::new(&header, transform, kept, limits)?;
+    let mut plan = Plan::new(&header, transform, kept, limits)?;
+    plan.warnings.splice(0..0, warnings);
     if transform.format == Format::Json {
         return Ok(describe(source, &header, transform, plan));
     }
     if animated {
-        animation(source, &header, transform, accepts, plan, cancel)
+        animation(engine, source, &header, transform, accepts, plan, cancel)
     } else {
-        still(source, &header, transform, accepts, plan, limits, cancel)
+        still(engine, source, &header, transform, accepts, plan, cancel)
     }
+}
+
+/// With the preferences of the operator applied.
+fn settled(transform: &Transform, policy: &Policy, warnings: &mut Vec<Warning>) -> Transform {
+    let mut transform = transform.clone().resolve_width(None, false);
+    if transform.dpr > policy.dpr_max {
+        warnings.push(Warning::DprTooLarge);
+        transform.dpr = policy.dpr_max;
+    }
+    if policy.gamma == GammaDirection::Legacy {
+        transform.gamma = 1.0 / transform.gamma;
+    }
+    transform
 }
 
 fn svg(source: &[u8], transform: &Transform, limits: &Limits) -> Result<Rendition, Error> {
@@ -84,19 +99,29 @@ fn svg(source: &[u8], transform: &Transform, limits: &Limits) -> Result<Renditio
 }
 
 fn still(
+    engine: &Engine,
     source: &[u8],
     header: &Header,
     transform: &Transform,
     accepts: Accepts,
     plan: Plan,
-    limits: &Limits,
     cancel: &Cancel,
 ) -> Result<Rendition, Error> {
-    let raster = decode::first_picture(source, header, plan.eighths, limits, cancel)?;
-    let raster = apply(&plan.steps, raster, cancel)?.without_idle_alpha();
+    let limits = engine.limits();
+    let raster = match plan.steps.split_first() {
+        Some((first, rest)) if header.format == MediaType::Jpeg => {
+            match by_planes(source, first, plan.eighths, limits, cancel)? {
+                Some(raster) => apply(rest, raster, cancel)?,
+                None => whole(source, header, &plan, limits, cancel)?,
+            }
+        }
+        _ => whole(source, header, &plan, limits, cancel)?,
+    };
+    let raster = raster.without_idle_alpha();
     let mut warnings = plan.warnings;
     let target = negotiate::target(
         transform,
+        engine.policy(),
         accepts,
         false,
         raster.has_alpha(),
@@ -117,7 +142,47 @@ fn still(
     })
 }
 
+fn whole(
+    source: &[u8],
+    header: &Header,
+    plan: &Plan,
+    limits: &Limits,
+    cancel: &Cancel,
+) -> Result<Raster, Error> {
+    let raster = decode::first_picture(source, header, plan.eighths, limits, cancel)?;
+    apply(&plan.steps, raster, cancel)
+}
+
+/// Shrinks brightness and colour apart, as JPEG stores them: a JPEG's colour need not be brought to
+/// the size of its brightness first, and pixels exist only at the size wanted. `None` if `step` does
+/// not shrink, or the file is not of that kind.
+fn by_planes(
+    source: &[u8],
+    step: &Step,
+    eighths: u32,
+    limits: &Limits,
+    cancel: &Cancel,
+) -> Result<Option<Raster>, Error> {
+    let Step::Resize {
+        region,
+        width,
+        height,
+    } = *step
+    else {
+        return Ok(None);
+    };
+    if Filter::between(region, (width, height)) != Filter::Lanczos3 {
+        return Ok(None);
+    }
+    let Some(planes) = decode::jpeg::planes(source, eighths, limits)? else {
+        return Ok(None);
+    };
+    cancel.check()?;
+    Ok(Some(planes.resized(region, (width, height))?.into_raster()))
+}
+
 fn animation(
+    engine: &Engine,
     source: &[u8],
     header: &Header,
     transform: &Transform,
@@ -128,7 +193,15 @@ fn animation(
     let mut frames = Animation::new(source, header)?;
     let mut warnings = plan.warnings;
     let (width, height) = plan.size;
-    let target = negotiate::target(transform, accepts, true, false, plan.size, &mut warnings)?;
+    let target = negotiate::target(
+        transform,
+        engine.policy(),
+        accepts,
+        true,
+        false,
+        plan.size,
+        &mut warnings,
+    )?;
     let mut encoded = encode::Animation::new(target, plan.size, frames.plays(), cancel)?;
     while let Some(mut frame) = frames.next(cancel)? {
         frame.raster = apply(&plan.steps, frame.raster.without_idle_alpha(), cancel)?;
@@ -161,7 +234,7 @@ fn without_border(
     cancel: &Cancel,
 ) -> Result<Rect, Error> {
     let within = trimmed(header, transform)?;
-    let keep = (f64::from(border.keep) * transform.dpr.min(2.0)).round() as u32;
+    let keep = (f64::from(border.keep) * transform.dpr).round() as u32;
     let inside = |raster: Raster| -> Result<Rect, Error> {
         let turn: Orientation = header.turn();
         let raster = if turn.is_none() {

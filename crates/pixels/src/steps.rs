@@ -12,9 +12,10 @@ mod turn;
 mod underlay;
 
 use model::transform::Colour;
+use resample::Region;
 
 use crate::Error;
-use crate::orientation::{Orientation, Region};
+use crate::orientation::Orientation;
 use crate::plan::Rect;
 use crate::raster::Raster;
 

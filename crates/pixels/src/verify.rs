@@ -1,14 +1,17 @@
 use model::{Limits, MediaType};
 
 use crate::decode::{self, Animation};
-use crate::inspect::{self, inspect};
-use crate::{Cancel, Error, Header, sanitise_svg};
+use crate::{Cancel, Error, Header, inspect, sanitise_svg};
 
-/// [`inspect`], and makes sure that the picture is really there, as uploads need it: JPEG is
-/// decoded at an eighth of its size, PNG row by row, and every frame of GIF and WebP. SVG has to
-/// survive sanitising. `cancel` is looked at between rows and frames. AVIF and HEIC are only inspected in this build.
-pub fn verify(source: &[u8], limits: &Limits, cancel: &Cancel) -> Result<Header, Error> {
-    let header = inspect(source, limits)?;
+/// Whether the picture is really there: JPEG is decoded at an eighth of its size, PNG row by row,
+/// and every frame of GIF and WebP. SVG has to survive sanitising. AVIF and HEIC are only inspected
+/// in this build.
+pub(crate) fn verify(
+    source: &[u8],
+    header: &Header,
+    limits: &Limits,
+    cancel: &Cancel,
+) -> Result<(), Error> {
     match header.format {
         MediaType::Jpeg if !inspect::jpeg::is_whole(source) => return Err(cut_off()),
         MediaType::Jpeg => decode::jpeg::verify(source, limits)?,
@@ -16,16 +19,16 @@ pub fn verify(source: &[u8], limits: &Limits, cancel: &Cancel) -> Result<Header,
         MediaType::Webp if !inspect::webp::is_whole(source) => return Err(cut_off()),
         MediaType::Png => decode::png::verify(source, cancel)?,
         MediaType::Gif | MediaType::Webp if header.is_animated() => {
-            let mut frames = Animation::new(source, &header)?;
+            let mut frames = Animation::new(source, header)?;
             while frames.next(cancel)?.is_some() {}
         }
         MediaType::Gif | MediaType::Webp => {
-            decode::first_picture(source, &header, 8, limits, cancel).map(drop)?;
+            decode::first_picture(source, header, 8, limits, cancel).map(drop)?;
         }
         MediaType::Svg => sanitise_svg(source, limits).map(drop)?,
         MediaType::Avif | MediaType::Heic => {}
     }
-    Ok(header)
+    Ok(())
 }
 
 fn cut_off() -> Error {

@@ -6,8 +6,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use model::{Limits, MediaType, Transform};
-use pixels::{Accepts, Cancel, Error, inspect, render, sanitise_svg, verify};
+use model::{Limits, MediaType, Policy, Transform};
+use pixels::{Accepts, Cancel, Engine, Error, Request, inspect, sanitise_svg};
 
 /// One file may take this long on a busy machine; most take a hundredth of it.
 const SLOW: Duration = Duration::from_secs(20);
@@ -48,6 +48,10 @@ fn entries(folder: &Path) -> Vec<Entry> {
             }
         })
         .collect()
+}
+
+fn engine() -> Engine {
+    Engine::new(limits(), Policy::default())
 }
 
 /// Larger than the defaults where those would hide sound files: AVIF's, and two of 20,000 pixels.
@@ -95,13 +99,12 @@ fn check_each(
 
 fn rendered(source: &[u8], options: &str) -> Result<pixels::Rendition, Error> {
     let transform: Transform = options.parse().unwrap();
-    render(
+    let request = Request {
         source,
-        &transform,
-        Accepts::default(),
-        &limits(),
-        &Cancel::never(),
-    )
+        transform: &transform,
+        accepts: Accepts::default(),
+    };
+    engine().render(&request, &Cancel::never())
 }
 
 /// Formats which are refused whatever they hold.
@@ -145,7 +148,8 @@ fn sound_images_have_the_size_of_the_manifest() {
             if !boxed && header.orientation != entry.orientation.max(1) {
                 return Err(format!("orientation {}", header.orientation));
             }
-            verify(source, &limits(), &Cancel::never())
+            engine()
+                .verify(source, &Cancel::never())
                 .map(drop)
                 .map_err(|error| error.to_string())
         },
@@ -180,7 +184,8 @@ fn sound_images_render() {
                 if rendition.width > header.width || rendition.height > header.height {
                     return Err(format!("{options}: grew"));
                 }
-                verify(&rendition.bytes, &limits(), &Cancel::never())
+                engine()
+                    .verify(&rendition.bytes, &Cancel::never())
                     .map_err(|error| format!("{options}: out: {error}"))?;
                 if options == "w=64,h=64" && header.frames > 1 && out.frames < 2 {
                     return Err("the animation is lost".to_owned());
@@ -196,7 +201,7 @@ fn unsound_images_are_refused() {
     check_each(
         // SVG is not rasterised, so that the size it claims costs nothing.
         |entry| entry.valid == "no" && !entry.path.starts_with("svg-attacks/gen_size_"),
-        |_, source| match verify(source, &limits(), &Cancel::never()) {
+        |_, source| match engine().verify(source, &Cancel::never()) {
             // These cannot be decoded here, so only their header is judged.
             Ok(header) if matches!(header.format, MediaType::Avif | MediaType::Heic) => {
                 match rendered(source, "w=64") {
@@ -215,7 +220,7 @@ fn doubtful_images_do_no_harm() {
     check_each(
         |entry| entry.valid == "maybe" || is_refused(entry),
         |_, source| {
-            let _ = verify(source, &limits(), &Cancel::never());
+            let _ = engine().verify(source, &Cancel::never());
             for options in ["w=64,h=64,f=jpeg", "w=64,h=64,f=webp"] {
                 if let Ok(rendition) = rendered(source, options) {
                     inspect(&rendition.bytes, &limits())

@@ -2,9 +2,9 @@
 
 use std::io::Cursor;
 
-use model::{Limits, MediaType, Transform};
+use model::{Limits, MediaType, Policy, Transform};
 use pixels::{
-    Accepts, Cancel, Error, Header, Rendition, RenditionFormat, Warning, inspect, render,
+    Accepts, Cancel, Engine, Error, Header, Rendition, RenditionFormat, Request, Warning, inspect,
 };
 
 const RED: [u8; 4] = [255, 0, 0, 255];
@@ -42,13 +42,23 @@ fn quarters(width: u32, height: u32) -> Vec<u8> {
 fn try_render(source: &[u8], options: &str) -> Result<Rendition, Error> {
     let transform: Transform = options.parse().unwrap();
     let limits = Limits::default();
-    render(
+    let never = Cancel::never();
+    render(source, &transform, Accepts::default(), &limits, &never)
+}
+
+fn render(
+    source: &[u8],
+    transform: &Transform,
+    accepts: Accepts,
+    limits: &Limits,
+    cancel: &Cancel,
+) -> Result<Rendition, Error> {
+    let request = Request {
         source,
-        &transform,
-        Accepts::default(),
-        &limits,
-        &Cancel::never(),
-    )
+        transform,
+        accepts,
+    };
+    Engine::new(limits.clone(), Policy::default()).render(&request, cancel)
 }
 
 fn rendered(source: &[u8], options: &str) -> Rendition {
@@ -633,4 +643,67 @@ fn filters_change_pixels() {
     assert!(at("sharpen=3", 31) < 50);
     let grey = Picture::rendered(&quarters(20, 20), "saturation=0,f=png-force").at(2, 2);
     assert_eq!(grey[0], grey[1]);
+}
+
+/// Brightness and colour take ways of their own when a JPEG shrinks; they must meet again.
+#[test]
+fn colour_stays_in_its_place_when_a_jpeg_shrinks() {
+    let source = quarters(403, 301);
+    for quality in [85, 95] {
+        let jpeg = rendered(&source, &format!("format=jpeg,quality={quality}")).bytes;
+        for options in [
+            "width=101",
+            "width=67,height=33,fit=squeeze",
+            "width=120,height=40,fit=cover",
+        ] {
+            let picture = Picture::rendered(&jpeg, &format!("{options},format=png-force"));
+            picture.quarters_are([RED, GREEN, BLUE, WHITE]);
+        }
+        let turned = Picture::rendered(&jpeg, "width=75,rotate=90,format=png-force");
+        turned.quarters_are([BLUE, RED, WHITE, GREEN]);
+        let cut = Picture::rendered(&jpeg, "trim=150;0;0;201,width=50,format=png-force");
+        cut.quarters_are([WHITE, WHITE, WHITE, WHITE]);
+    }
+}
+
+#[test]
+fn an_operator_has_preferences() {
+    let source = png(40, 40, |_, _| [128, 128, 128, 255]);
+    let make = |policy: Policy, options: &str| {
+        let request = Request {
+            source: &source,
+            transform: &options.parse().unwrap(),
+            accepts: Accepts::default(),
+        };
+        let engine = Engine::new(Limits::default(), policy);
+        engine.render(&request, &Cancel::never()).unwrap()
+    };
+    let generous = Policy {
+        dpr_max: 3.0,
+        ..Policy::default()
+    };
+    assert_eq!(make(generous, "width=10,dpr=3").width, 30);
+    let capped = make(Policy::default(), "width=10,dpr=3");
+    assert_eq!(
+        (capped.width, &capped.warnings[..]),
+        (20, &[Warning::DprTooLarge][..])
+    );
+    let strict = Policy {
+        strict_png: true,
+        ..Policy::default()
+    };
+    let kind = |rendition: Rendition| rendition.format;
+    assert_eq!(
+        kind(make(strict, "format=png")),
+        RenditionFormat::Image(MediaType::Png)
+    );
+    let automatic = make(Policy::default(), "format=png");
+    assert_eq!(kind(automatic), RenditionFormat::Image(MediaType::Jpeg));
+    let legacy = Policy {
+        gamma: model::GammaDirection::Legacy,
+        ..Policy::default()
+    };
+    let options = "gamma=0.5,format=png-force";
+    Picture::of(&make(Policy::default(), options).bytes).is(5, 5, [181, 181, 181, 255]);
+    Picture::of(&make(legacy, options).bytes).is(5, 5, [64, 64, 64, 255]);
 }

@@ -9,10 +9,10 @@ use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared, WeakShared};
 use model::transform::{Format, InvalidOptions};
 use model::{
-    Account, AccountHash, AccountId, Image, ImageId, MediaType, Source, Timestamp, Transform,
-    VariantName, signed_url,
+    Account, AccountHash, AccountId, Image, ImageId, MediaType, Policy, Source, Timestamp,
+    Transform, VariantName, signed_url,
 };
-use pixels::{Accepts, Cancel, RenditionFormat};
+use pixels::{Accepts, Cancel, RenditionFormat, Request};
 use ring::digest;
 use store::{RenditionKey, StoredRendition};
 
@@ -134,7 +134,7 @@ impl From<store::Error> for DeliveryError {
 }
 
 /// Changes whenever the same source and transform would give other bytes.
-const ENGINE: &str = "1";
+const ENGINE: &str = "2";
 /// The longest a signed address may be kept, and how long one without expiry is.
 const PRIVATE_TTL_MAX: i64 = 172_800;
 const PRIVATE_TTL_FOREVER: u32 = 3_600;
@@ -196,7 +196,7 @@ impl Service {
         } else {
             Accepts::default()
         };
-        let key = rendition_key(&source, &transform, accepts);
+        let key = rendition_key(&source, &transform, accepts, &self.settings.policy);
         let etag = format!("\"cf-{}:{}\"", short(&key.transform), short(&source.sha256));
         Ok(Delivered {
             etag,
@@ -294,8 +294,15 @@ impl Service {
         };
         let job = {
             let (transform, accepts) = (delivered.transform.clone(), delivered.accepts);
-            let (limits, cancel) = (self.settings.limits.clone(), landing.cancel.clone());
-            move || pixels::render(&bytes, &transform, accepts, &limits, &cancel)
+            let (engine, cancel) = (self.engine.clone(), landing.cancel.clone());
+            move || {
+                let request = Request {
+                    source: &bytes,
+                    transform: &transform,
+                    accepts,
+                };
+                engine.render(&request, &cancel)
+            }
         };
         let rendered = self.renderer.run(job).await?;
         let rendition = rendered.map_err(|error| DeliveryError::Pixels(Arc::new(error)))?;
@@ -341,11 +348,17 @@ fn open_flexible(
     Ok((transform, Caching::Public(account.config.browser_ttl)))
 }
 
-/// Blob, canonical transform and engine: an edited, replaced or deleted image cannot be served from
+/// Blob, canonical transform, engine and its preferences: an edited, replaced or deleted image cannot be served from
 /// under it.
-fn rendition_key(source: &Source, transform: &Transform, accepts: Accepts) -> RenditionKey {
+fn rendition_key(
+    source: &Source,
+    transform: &Transform,
+    accepts: Accepts,
+    policy: &Policy,
+) -> RenditionKey {
     let Accepts { avif, webp } = accepts;
-    let text = format!("{ENGINE} avif={avif} webp={webp} {transform}");
+    let policy = policy.rendering();
+    let text = format!("{ENGINE} {policy} avif={avif} webp={webp} {transform}");
     let hash = digest::digest(&digest::SHA256, text.as_bytes());
     let mut bytes = [0; 32];
     bytes.copy_from_slice(hash.as_ref());

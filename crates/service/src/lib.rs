@@ -18,6 +18,7 @@ mod variants;
 
 use std::sync::Arc;
 
+use pixels::Engine;
 use store::{Blobs, Catalog, DiskSpace, Renditions, Vault};
 
 pub use batch_token::MintedBatchToken;
@@ -38,6 +39,7 @@ pub struct Service {
     blobs: Arc<Blobs>,
     renditions: Arc<Renditions>,
     disk_space: Arc<DiskSpace>,
+    engine: Engine,
     renderer: Arc<Renderer>,
     /// Judges uploads: a lane of their own, so that deliveries to strangers cannot stop them.
     judge: Arc<Renderer>,
@@ -81,6 +83,7 @@ impl Service {
             blobs: Arc::new(blobs),
             renditions: Arc::new(renditions),
             disk_space: Arc::new(disk_space),
+            engine: Engine::new(settings.limits.clone(), settings.policy.clone()),
             renderer: Arc::new(Renderer::start(
                 "render",
                 settings.render_threads,

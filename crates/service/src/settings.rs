@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use model::{AccountHash, ImageId, Limits, VariantName};
+use model::{AccountHash, ImageId, Limits, Policy, VariantName};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 /// What the service is told at start.
@@ -12,10 +12,8 @@ pub struct Settings {
     pub addresses: Addresses,
     /// Whether flattened metadata regains booleans and numbers.
     pub metadata_coercion: bool,
-    /// Whether AVIF may be uploaded.
-    pub accept_avif_input: bool,
-    /// Whether HEIC may be uploaded.
-    pub accept_heic_input: bool,
+    /// What the operator prefers where the API leaves a choice.
+    pub policy: Policy,
     /// Threads which decode and encode.
     pub render_threads: usize,
     /// Renderings which may wait for a thread.

@@ -3,9 +3,7 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use model::{
-    AccountId, BlobKey, Creator, Filename, Image, ImageId, MediaType, Metadata, Source, Timestamp,
-};
+use model::{AccountId, BlobKey, Creator, Filename, Image, ImageId, Metadata, Source, Timestamp};
 use pixels::Cancel;
 use ring::digest;
 
@@ -130,23 +128,15 @@ impl Service {
         let filename =
             filename.and_then(|name| Filename::from_upload(name, limits.filename_chars_max));
         let job = {
-            let (bytes, limits) = (bytes.clone(), limits.clone());
+            let (bytes, engine) = (bytes.clone(), self.engine.clone());
             let cancel = Cancel::at(Instant::now() + limits.render_deadline);
             move || {
-                let header = pixels::verify(&bytes, &limits, &cancel)?;
+                let header = engine.verify(&bytes, &cancel)?;
                 Ok((header, digest::digest(&digest::SHA256, &bytes)))
             }
         };
         let judged: Result<_, pixels::Error> = self.judge.run(job).await?;
         let (header, hash) = judged.map_err(Error::Unreadable)?;
-        let accepted = match header.format {
-            MediaType::Avif => self.settings.accept_avif_input,
-            MediaType::Heic => self.settings.accept_heic_input,
-            _ => true,
-        };
-        if !accepted {
-            return Err(Error::Unreadable(pixels::Error::NoDecoder(header.format)));
-        }
         let mut sha256 = [0; 32];
         sha256.copy_from_slice(hash.as_ref());
 

@@ -62,8 +62,8 @@ async fn run(path: &Path, images: u64) {
     println!("images of the hot account: {count}");
 
     lists(&catalog, &hot, count).await;
-    point_reads(&catalog, &hot).await;
     let catalog = Arc::new(catalog);
+    point_reads(&catalog, &hot).await;
     for clients in [1, 16, 32] {
         inserts(&catalog, &hot, clients).await;
     }
@@ -264,7 +264,7 @@ where
     println!("{name}: {images} images in {:?}", times[times.len() / 2]);
 }
 
-async fn point_reads(catalog: &Sqlite, hot: &AccountId) {
+async fn point_reads(catalog: &Arc<Sqlite>, hot: &AccountId) {
     let mut ids = Vec::new();
     for part in 0..50 {
         let mut query = query(Order::Ascending, None);
@@ -276,19 +276,35 @@ async fn point_reads(catalog: &Sqlite, hot: &AccountId) {
         let page = catalog.images_after(hot, &query).await.expect("a list");
         ids.extend(page.into_iter().map(|image| image.id));
     }
-    let start = Instant::now();
-    let mut reads = 0_u64;
-    while start.elapsed() < Duration::from_secs(2) {
-        for id in &ids {
-            catalog.image(hot, id).await.expect("a read");
-            reads += 1;
-        }
-        if ids.is_empty() {
-            return;
-        }
+    if ids.is_empty() {
+        return;
     }
-    let rate = reads as f64 / start.elapsed().as_secs_f64();
-    println!("point reads, one after the other: {rate:.0}/s");
+    let ids = Arc::new(ids);
+    for clients in [1, 16] {
+        let start = Instant::now();
+        let end = start + Duration::from_secs(2);
+        let clients_done = (0..clients).map(|client| {
+            let (catalog, hot, ids) = (Arc::clone(catalog), hot.clone(), Arc::clone(&ids));
+            tokio::spawn(async move {
+                let mut reads = 0_u64;
+                for id in ids.iter().cycle().skip(client * 61) {
+                    catalog.image(&hot, id).await.expect("a read");
+                    reads += 1;
+                    if Instant::now() >= end {
+                        break;
+                    }
+                }
+                reads
+            })
+        });
+        let reads: u64 = join_all(clients_done)
+            .await
+            .into_iter()
+            .map(|reads| reads.expect("a client finishes"))
+            .sum();
+        let rate = reads as f64 / start.elapsed().as_secs_f64();
+        println!("{clients} clients: {rate:.0} point reads/s");
+    }
 }
 
 async fn inserts(catalog: &Arc<Sqlite>, hot: &AccountId, clients: u64) {

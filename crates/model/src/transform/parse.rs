@@ -580,7 +580,7 @@ mod tests {
             size in any::<(bool, u32, Option<u32>)>(),
             numbers in (0.01..4.0, 0.01..255.0, 0.01..255.0, 0.01..9.0, 0.0..9.0, 0.0..250.0, 0.0..10.0, 0.0..1.0),
             plain in any::<[bool; 6]>(),
-            place in prop_oneof![Just(Gravity::Face), Just(Gravity::Auto), (0.0..1.0, 0.0..1.0).prop_map(|(x, y)| Gravity::Point { x, y })],
+            place in prop_oneof![Just(Gravity::Face), Just(Gravity::Auto), (0.0..1.0, 0.0..1.0).prop_map(|(x, y)| Gravity::Point { x, y }), (0.0..1.0, 0.0..1.0).prop_map(|(x, y)| Gravity::BoxCenter { x, y })],
             trim in trims(),
             choices in any::<[prop::sample::Index; 5]>(),
             background in prop::option::of(colours()),

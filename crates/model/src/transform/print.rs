@@ -129,6 +129,7 @@ impl fmt::Display for Transform {
 fn gravity(gravity: Gravity) -> String {
     match (word_of(&Gravity::WORDS, gravity), gravity) {
         ("", Gravity::Point { x, y }) => format!("{x}x{y}"),
+        ("", Gravity::BoxCenter { x, y }) => format!("{}{x}x{y}", Gravity::BOX_CENTER),
         (word, _) => word.to_owned(),
     }
 }

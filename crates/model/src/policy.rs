@@ -1,0 +1,62 @@
+/// What an operator prefers where the API leaves a choice. The defaults and their sources are in
+/// transformations.md, sections 0.2 and 12.1.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Policy {
+    /// Which way `gamma` works.
+    pub gamma: GammaDirection,
+    /// Ceiling of `dpr`, at least 1.
+    pub dpr_max: f64,
+    /// Whether AVIF is accepted as a source.
+    pub accept_avif: bool,
+    /// Whether HEIC is accepted as a source.
+    pub accept_heic: bool,
+    /// Whether `format=png` is always PNG; else opaque pictures become JPEG.
+    pub strict_png: bool,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            gamma: GammaDirection::default(),
+            dpr_max: 2.0,
+            accept_avif: true,
+            accept_heic: true,
+            strict_png: false,
+        }
+    }
+}
+
+impl Policy {
+    /// Names what of it changes pixels: renditions made under equal names are equal.
+    pub fn rendering(&self) -> String {
+        let Self {
+            gamma,
+            dpr_max,
+            strict_png,
+            accept_avif: _,
+            accept_heic: _,
+        } = self;
+        format!("gamma={gamma:?} dpr={dpr_max} png={strict_png}")
+    }
+}
+
+/// The two published readings of the `gamma` option.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum GammaDirection {
+    /// `out = in^gamma`: below 1 lightens, as documented since 2026.
+    #[default]
+    Exponent,
+    /// `out = in^(1/gamma)`: below 1 darkens, as documented before.
+    Legacy,
+}
+
+impl GammaDirection {
+    /// Reads `2026` or `legacy`.
+    pub fn parse(word: &str) -> Option<Self> {
+        match word {
+            "2026" => Some(Self::Exponent),
+            "legacy" => Some(Self::Legacy),
+            _ => None,
+        }
+    }
+}

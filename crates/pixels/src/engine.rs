@@ -1,0 +1,86 @@
+use std::sync::Arc;
+
+use model::{Limits, MediaType, Policy, Transform};
+
+use crate::{Accepts, Cancel, Error, Header, Rendition, inspect, render, verify};
+
+/// The engine with what it was given at the start: bounds, preferences and models. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Engine {
+    given: Arc<Given>,
+}
+
+#[derive(Debug)]
+struct Given {
+    limits: Limits,
+    policy: Policy,
+}
+
+/// What a rendition is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// An encoded image.
+    pub source: &'a [u8],
+    /// What is to be made of it.
+    pub transform: &'a Transform,
+    /// What the client takes; it matters only where the transform leaves the format to negotiation.
+    pub accepts: Accepts,
+}
+
+impl Engine {
+    /// An engine within these bounds.
+    pub fn new(limits: Limits, policy: Policy) -> Self {
+        Self {
+            given: Arc::new(Given { limits, policy }),
+        }
+    }
+
+    /// The bounds it keeps to.
+    pub fn limits(&self) -> &Limits {
+        &self.given.limits
+    }
+
+    /// The preferences it follows.
+    pub fn policy(&self) -> &Policy {
+        &self.given.policy
+    }
+
+    /// Reads the header of an image, whose type follows from its bytes. What is no accepted image
+    /// or over the limits is an error; nothing is allocated on the word of the header.
+    pub fn inspect(&self, source: &[u8]) -> Result<Header, Error> {
+        let header = inspect(source, self.limits())?;
+        let accepted = match header.format {
+            MediaType::Avif => self.policy().accept_avif,
+            MediaType::Heic => self.policy().accept_heic,
+            _ => true,
+        };
+        if accepted {
+            Ok(header)
+        } else {
+            Err(Error::NotAccepted(header.format))
+        }
+    }
+
+    /// [`Engine::inspect`], and makes sure that the picture is really there, as uploads need it.
+    /// `cancel` is looked at between rows and frames.
+    pub fn verify(&self, source: &[u8], cancel: &Cancel) -> Result<Header, Error> {
+        let header = self.inspect(source)?;
+        verify::verify(source, &header, self.limits(), cancel)?;
+        Ok(header)
+    }
+
+    /// Makes a rendition: equal requests give equal bytes.
+    ///
+    /// SVG is sanitised whatever is asked of it. An animation over
+    /// `animation_transform_pixels_max` is returned as it is. What is asked for and not available is
+    /// named in the warnings, or is an error where leaving it out would make another picture.
+    pub fn render(&self, request: &Request<'_>, cancel: &Cancel) -> Result<Rendition, Error> {
+        render::render(self, request, cancel)
+    }
+}
+
+impl Default for Engine {
+    fn default() -> Self {
+        Self::new(Limits::default(), Policy::default())
+    }
+}
