@@ -19,7 +19,7 @@ pub(crate) enum Samples {
 pub(crate) fn to_srgb(width: u32, height: u32, samples: Samples, profile: Option<&[u8]>) -> Raster {
     let profile = profile
         .and_then(|bytes| ColorProfile::new_from_slice(bytes).ok())
-        .filter(|profile| !says_srgb(profile));
+        .filter(|profile| !is_srgb(profile));
     let through = |from: &[u8], from_layout, to_layout, space| {
         let profile = profile
             .as_ref()
@@ -67,14 +67,9 @@ fn without_profile(ink: &[u8]) -> [u8; 3] {
     })
 }
 
-/// Whether nothing is to be converted: the profile says sRGB, or is broken and ignored.
-pub(crate) fn is_srgb(profile: &[u8]) -> bool {
-    ColorProfile::new_from_slice(profile).map_or(true, |profile| says_srgb(&profile))
-}
-
 /// Whether the profile only says what is assumed anyway. Profiles are told by their names, which
 /// costs nothing; a nameless one goes the long way and comes out the same.
-fn says_srgb(profile: &ColorProfile) -> bool {
+fn is_srgb(profile: &ColorProfile) -> bool {
     use moxcms::ProfileText;
     let named = |text: &str| text.contains("sRGB");
     profile.color_space == DataColorSpace::Rgb

@@ -18,7 +18,6 @@ mod inspect;
 mod negotiate;
 mod orientation;
 mod plan;
-mod planes;
 mod raster;
 mod render;
 mod rendition;

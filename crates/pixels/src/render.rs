@@ -1,6 +1,4 @@
 use model::transform::{Border, Format};
-use resample::Filter;
-
 use model::{GammaDirection, Limits, MediaType, Policy, Transform};
 
 use crate::decode::{self, Animation};
@@ -108,16 +106,8 @@ fn still(
     cancel: &Cancel,
 ) -> Result<Rendition, Error> {
     let limits = engine.limits();
-    let raster = match plan.steps.split_first() {
-        Some((first, rest)) if header.format == MediaType::Jpeg => {
-            match by_planes(source, first, plan.eighths, limits, cancel)? {
-                Some(raster) => apply(rest, raster, cancel)?,
-                None => whole(source, header, &plan, limits, cancel)?,
-            }
-        }
-        _ => whole(source, header, &plan, limits, cancel)?,
-    };
-    let raster = raster.without_idle_alpha();
+    let raster = decode::first_picture(source, header, plan.eighths, limits, cancel)?;
+    let raster = apply(&plan.steps, raster, cancel)?.without_idle_alpha();
     let mut warnings = plan.warnings;
     let target = negotiate::target(
         transform,
@@ -140,45 +130,6 @@ fn still(
         height,
         warnings,
     })
-}
-
-fn whole(
-    source: &[u8],
-    header: &Header,
-    plan: &Plan,
-    limits: &Limits,
-    cancel: &Cancel,
-) -> Result<Raster, Error> {
-    let raster = decode::first_picture(source, header, plan.eighths, limits, cancel)?;
-    apply(&plan.steps, raster, cancel)
-}
-
-/// Shrinks brightness and colour apart, as JPEG stores them: a JPEG's colour need not be brought to
-/// the size of its brightness first, and pixels exist only at the size wanted. `None` if `step` does
-/// not shrink, or the file is not of that kind.
-fn by_planes(
-    source: &[u8],
-    step: &Step,
-    eighths: u32,
-    limits: &Limits,
-    cancel: &Cancel,
-) -> Result<Option<Raster>, Error> {
-    let Step::Resize {
-        region,
-        width,
-        height,
-    } = *step
-    else {
-        return Ok(None);
-    };
-    if Filter::between(region, (width, height)) != Filter::Lanczos3 {
-        return Ok(None);
-    }
-    let Some(planes) = decode::jpeg::planes(source, eighths, limits)? else {
-        return Ok(None);
-    };
-    cancel.check()?;
-    Ok(Some(planes.resized(region, (width, height))?.into_raster()))
 }
 
 fn animation(

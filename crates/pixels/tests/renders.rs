@@ -645,7 +645,7 @@ fn filters_change_pixels() {
     assert_eq!(grey[0], grey[1]);
 }
 
-/// Brightness and colour take ways of their own when a JPEG shrinks; they must meet again.
+/// Colour is stored more coarsely than brightness; shrunk and turned, the two must still meet.
 #[test]
 fn colour_stays_in_its_place_when_a_jpeg_shrinks() {
     let source = quarters(403, 301);

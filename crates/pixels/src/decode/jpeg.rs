@@ -5,7 +5,6 @@ mod turbojpeg;
 use model::Limits;
 
 use crate::colour::{self, Samples};
-use crate::planes::Planes;
 use crate::raster::Raster;
 use crate::{Error, inspect};
 use turbojpeg::Decompressor;
@@ -32,22 +31,6 @@ pub(super) fn decode(source: &[u8], eighths: u32, limits: &Limits) -> Result<Ras
     }
     let profile = inspect::jpeg::icc(source);
     Ok(colour::to_srgb(width, height, samples, profile.as_deref()))
-}
-
-/// Brightness and colour as they are stored, which may reach beyond the picture by a part of a
-/// block. `None` where the way leads through RGB: other colour spaces, and profiles to apply.
-pub(crate) fn planes(
-    source: &[u8],
-    eighths: u32,
-    limits: &Limits,
-) -> Result<Option<Planes>, Error> {
-    let profile = inspect::jpeg::icc(source);
-    if profile.is_some_and(|profile| !colour::is_srgb(&profile)) {
-        return Ok(None);
-    }
-    let mut decompressor = Decompressor::new(source, limits)?;
-    decompressor.scale(eighths)?;
-    decompressor.planes()
 }
 
 /// Reads the whole image at an eighth of its size and throws it away.

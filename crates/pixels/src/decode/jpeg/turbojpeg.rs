@@ -9,7 +9,6 @@ use turbojpeg_sys as sys;
 
 use crate::Error;
 use crate::colour::Samples;
-use crate::planes::{Plane, Planes};
 
 /// Real progressive files have about ten scans; each one more costs a pass over all coefficients.
 const SCANS_MAX: c_int = 100;
@@ -167,62 +166,6 @@ impl<'a> Decompressor<'a> {
             4 => Samples::Cmyk(samples),
             _ => Samples::Rgb(samples),
         })
-    }
-
-    /// Decodes the whole image at the scale which was set, and leaves brightness and colour apart.
-    /// The planes may reach beyond the picture by a part of a block. `None` if the file is not of
-    /// that kind, or its samples lie in a way which has no name.
-    pub(super) fn planes(&mut self) -> Result<Option<Planes>, Error> {
-        let colours = match self.colour_space as sys::TJCS {
-            sys::TJCS_TJCS_GRAY => 0,
-            sys::TJCS_TJCS_YCbCr => 2,
-            _ => return Ok(None),
-        };
-        let subsampling = self.get(sys::TJPARAM_TJPARAM_SUBSAMP);
-        if self.precision != 8 || self.lossless || subsampling < 0 {
-            return Ok(None);
-        }
-        let mut planes = Vec::new();
-        for component in 0..=colours {
-            // SAFETY: no argument can be wrong; what makes no sense gives 0.
-            let (width, height) = unsafe {
-                (
-                    sys::tj3YUVPlaneWidth(component, self.width as c_int, subsampling),
-                    sys::tj3YUVPlaneHeight(component, self.height as c_int, subsampling),
-                )
-            };
-            if width <= 0 || height <= 0 {
-                return Ok(None);
-            }
-            let (width, height) = (width as u32, height as u32);
-            let data = vec![0; width as usize * height as usize];
-            planes.push(Plane::new(width, height, data));
-        }
-        let mut pointers = [std::ptr::null_mut(); 3];
-        for (pointer, plane) in pointers.iter_mut().zip(&mut planes) {
-            *pointer = plane.data.as_mut_ptr();
-        }
-        // SAFETY: every plane has the size which the library asks for, and without strides its rows
-        // have no gaps; a grey image has one plane, and the other pointers are not used.
-        let code = unsafe {
-            sys::tj3DecompressToYUVPlanes8(
-                self.handle,
-                self.source.as_ptr(),
-                self.source.len() as sys::size_t,
-                pointers.as_mut_ptr(),
-                std::ptr::null_mut(),
-            )
-        };
-        self.check(code)?;
-        let mut planes = planes.into_iter();
-        let Some(luma) = planes.next() else {
-            return Ok(None);
-        };
-        let chroma = planes.next().zip(planes.next());
-        Ok(Some(Planes {
-            luma,
-            chroma: chroma.map(|(blue, red)| [blue, red]),
-        }))
     }
 
     /// The defaults of the limits are none at all, so that a value which is refused is an error.
