@@ -45,26 +45,25 @@ impl Engine {
         &self.given.policy
     }
 
-    /// Reads the header of an image, whose type follows from its bytes. What is no accepted image
-    /// or over the limits is an error; nothing is allocated on the word of the header.
+    /// Reads the header of an image, whose type follows from its bytes. What is no image or over the
+    /// limits is an error; nothing is allocated on the word of the header.
     pub fn inspect(&self, source: &[u8]) -> Result<Header, Error> {
-        let header = inspect(source, self.limits())?;
+        inspect(source, self.limits())
+    }
+
+    /// Judges an upload: [`Engine::inspect`], whether the format is accepted, and whether the picture
+    /// is really there. What was stored before a format was refused can still be rendered.
+    /// `cancel` is looked at between rows and frames.
+    pub fn verify(&self, source: &[u8], cancel: &Cancel) -> Result<Header, Error> {
+        let header = self.inspect(source)?;
         let accepted = match header.format {
             MediaType::Avif => self.policy().accept_avif,
             MediaType::Heic => self.policy().accept_heic,
             _ => true,
         };
-        if accepted {
-            Ok(header)
-        } else {
-            Err(Error::NotAccepted(header.format))
+        if !accepted {
+            return Err(Error::NotAccepted(header.format));
         }
-    }
-
-    /// [`Engine::inspect`], and makes sure that the picture is really there, as uploads need it.
-    /// `cancel` is looked at between rows and frames.
-    pub fn verify(&self, source: &[u8], cancel: &Cancel) -> Result<Header, Error> {
-        let header = self.inspect(source)?;
         verify::verify(source, &header, self.limits(), cancel)?;
         Ok(header)
     }

@@ -53,7 +53,7 @@ pub enum Warning {
     #[error("pad fit mode needs both width and height")]
     PadNeedsBoth,
     /// `dpr` was lowered to its ceiling.
-    #[error("dpr > 2 should never be used")]
+    #[error("dpr is above the maximum and was lowered")]
     DprTooLarge,
     /// AVIF was asked for by name, and another format is sent.
     #[error("image too large for AVIF")]

@@ -707,3 +707,24 @@ fn an_operator_has_preferences() {
     Picture::of(&make(Policy::default(), options).bytes).is(5, 5, [181, 181, 181, 255]);
     Picture::of(&make(legacy, options).bytes).is(5, 5, [64, 64, 64, 255]);
 }
+
+#[test]
+fn a_format_which_is_not_accepted_is_refused_as_an_upload_alone() {
+    // The start of an AVIF of 16 by 9 pixels: enough for whoever reads the header.
+    let header = [
+        &b"\0\0\0\x14ftypavif\0\0\0\0avif"[..],
+        b"\0\0\0\x54meta\0\0\0\0\0\0\0\x0epitm\0\0\0\0\0\x01",
+        b"\0\0\0\x3aiprp\0\0\0\x1cipco\0\0\0\x14ispe\0\0\0\0\0\0\0\x10\0\0\0\x09",
+        b"\0\0\0\x16ipma\0\0\0\0\0\0\0\x01\0\x01\x01\x81\0\0\0\0",
+    ]
+    .concat();
+    let refusing = Policy {
+        accept_avif: false,
+        ..Policy::default()
+    };
+    let engine = Engine::new(Limits::default(), refusing);
+    let read = engine.inspect(&header).map(|header| header.format);
+    assert_eq!(read, Ok(MediaType::Avif));
+    let refused = engine.verify(&header, &Cancel::never());
+    assert_eq!(refused, Err(Error::NotAccepted(MediaType::Avif)));
+}

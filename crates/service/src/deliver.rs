@@ -348,8 +348,8 @@ fn open_flexible(
     Ok((transform, Caching::Public(account.config.browser_ttl)))
 }
 
-/// Blob, canonical transform, engine and its preferences: an edited, replaced or deleted image cannot be served from
-/// under it.
+/// Blob, canonical transform, engine and its preferences: an edited, replaced or deleted image cannot
+/// be served from under it.
 fn rendition_key(
     source: &Source,
     transform: &Transform,
