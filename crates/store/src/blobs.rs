@@ -131,7 +131,7 @@ impl Blobs {
     }
 
     fn folder_of(&self, key: &BlobKey) -> PathBuf {
-        let key = key.as_str();
+        let key = key.to_string();
         self.root.join("o").join(&key[..2]).join(&key[2..4])
     }
 
@@ -151,7 +151,7 @@ impl Blobs {
 }
 
 fn location(key: &BlobKey) -> object_store::path::Path {
-    let key = key.as_str();
+    let key = key.to_string();
     object_store::path::Path::from(format!("o/{}/{}/{key}", &key[..2], &key[2..4]))
 }
 

@@ -117,5 +117,6 @@ impl RenditionKey {
 }
 
 fn blob_path(blob: &BlobKey) -> PathBuf {
-    Path::new(&blob.as_str()[..2]).join(blob.as_str())
+    let name = blob.to_string();
+    Path::new(&name[..2]).join(&name)
 }

@@ -102,12 +102,28 @@ impl Sqlite {
         self.writer.close().await
     }
 
+    /// For reads of one statement, which is a transaction in itself.
     async fn read<T, F>(&self, work: F) -> Result<T, Error>
     where
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
     {
         self.readers.run(work).await
+    }
+
+    /// For reads of several statements: all of them see the same state.
+    async fn read_snapshot<T, F>(&self, work: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
+    {
+        self.read(|connection| {
+            let transaction = connection.unchecked_transaction()?;
+            let result = work(&transaction);
+            transaction.finish()?;
+            result
+        })
+        .await
     }
 
     async fn write<T, F>(&self, work: F) -> Result<T, Error>
@@ -355,7 +371,7 @@ impl Catalog for Sqlite {
         query: &ListQuery,
     ) -> Result<Vec<Image>, Error> {
         let (account, query) = (account.clone(), query.clone());
-        self.read(move |connection| lists::after(connection, &account, &query))
+        self.read_snapshot(move |connection| lists::after(connection, &account, &query))
             .await
     }
 
@@ -367,8 +383,10 @@ impl Catalog for Sqlite {
         limit: u32,
     ) -> Result<Vec<Image>, Error> {
         let (account, creator) = (account.clone(), creator.clone());
-        self.read(move |connection| lists::at(connection, &account, &creator, offset, limit))
-            .await
+        self.read_snapshot(move |connection| {
+            lists::at(connection, &account, &creator, offset, limit)
+        })
+        .await
     }
 
     async fn image_count(
@@ -377,7 +395,7 @@ impl Catalog for Sqlite {
         creator: &CreatorFilter,
     ) -> Result<u64, Error> {
         let (account, creator) = (account.clone(), creator.clone());
-        self.read(move |connection| lists::count(connection, &account, &creator))
+        self.read_snapshot(move |connection| lists::count(connection, &account, &creator))
             .await
     }
 

@@ -311,7 +311,7 @@ fn entries_of(folder: &Path) -> io::Result<Vec<Entry>> {
 }
 
 fn shard_of(blob: &BlobKey) -> usize {
-    usize::from_str_radix(&blob.as_str()[..2], 16).unwrap_or(0)
+    usize::from(blob.bytes()[0])
 }
 
 fn total(entries: &[Entry]) -> u64 {

@@ -81,7 +81,7 @@ pub(super) fn after(
         query,
     };
     let mut page = Page {
-        images: Vec::with_capacity(limit.min(CHUNK)),
+        images: Vec::with_capacity(limit.min(2 * CHUNK)),
         position: start,
         limit,
     };

@@ -31,8 +31,8 @@ impl Readers {
         }
     }
 
-    /// Runs a read on a thread which may block, in one transaction: all its statements see the
-    /// same state.
+    /// Runs a read on a thread which may block. Without a transaction of its own each statement sees
+    /// the newest state, so that this is for reads of one statement.
     pub(super) async fn run<T, F>(&self, work: F) -> Result<T, Error>
     where
         T: Send + 'static,
@@ -55,9 +55,7 @@ impl Readers {
             Some(connection) => connection,
             None => schema::open_reader(&self.path)?,
         };
-        let transaction = connection.unchecked_transaction()?;
-        let result = work(&transaction);
-        transaction.finish()?;
+        let result = work(&connection);
         if !self.places.is_closed() {
             self.lock().push(connection);
         }

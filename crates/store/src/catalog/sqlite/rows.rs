@@ -3,7 +3,7 @@
 use model::{
     AccountId, BlobKey, Creator, Filename, Image, ImageId, MediaType, Metadata, Source, Timestamp,
 };
-use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, Value, ValueRef};
+use rusqlite::types::{FromSql, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use super::Corrupt;
@@ -70,26 +70,19 @@ pub(super) fn require_account(connection: &Connection, id: &AccountId) -> Result
     account_pk(connection, id)?.ok_or(Error::NotFound)
 }
 
-/// A blob key as the database stores it: 16 bytes, half of its text.
+/// A blob key as the database stores it.
 #[derive(Clone, Debug)]
 pub(super) struct Blob(pub(super) BlobKey);
 
 impl ToSql for Blob {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        let number = u128::from_str_radix(self.0.as_str(), 16)
-            .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
-        Ok(ToSqlOutput::Owned(Value::Blob(
-            number.to_be_bytes().to_vec(),
-        )))
+        Ok(ToSqlOutput::Borrowed(ValueRef::Blob(self.0.bytes())))
     }
 }
 
 impl FromSql for Blob {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
-        let number = u128::from_be_bytes(<[u8; 16]>::column_result(value)?);
-        BlobKey::parse(&format!("{number:032x}"))
-            .map(Self)
-            .ok_or(FromSqlError::InvalidType)
+        <[u8; 16]>::column_result(value).map(|bytes| Self(BlobKey::from_bytes(bytes)))
     }
 }
 
