@@ -260,18 +260,7 @@ where
         }
     }
     bar.finish_and_clear();
-    // A single failure is the error of the command; several are told one by one.
-    let failed = failures.len();
-    match failures.pop() {
-        None => Ok(()),
-        Some((_, error)) if total == 1 => Err(error),
-        Some(last) => {
-            for (item, error) in failures.into_iter().chain([last]) {
-                output::note(format_args!("{item}: {}", output::with_causes(&error)));
-            }
-            Err(Error::Failed(format!("{failed} of {total} failed")))
-        }
-    }
+    output::conclude(total, failures)
 }
 
 async fn upload(

@@ -68,6 +68,22 @@ pub(super) fn with_causes(error: &Error) -> String {
     text
 }
 
+/// What work on `total` items comes to. A single failure is the error of the command; several are
+/// told one by one.
+pub(super) fn conclude(total: usize, mut failures: Vec<(String, Error)>) -> Result<(), Error> {
+    let failed = failures.len();
+    match failures.pop() {
+        None => Ok(()),
+        Some((_, error)) if total == 1 => Err(error),
+        Some(last) => {
+            for (item, error) in failures.into_iter().chain([last]) {
+                note(format_args!("{item}: {}", with_causes(&error)));
+            }
+            Err(Error::Failed(format!("{failed} of {total} failed")))
+        }
+    }
+}
+
 /// A bar over `total` items, if somebody watches and there is more than one.
 pub(super) fn progress(total: usize) -> ProgressBar {
     if total < 2 || !io::stderr().is_terminal() {

@@ -1,10 +1,14 @@
+use std::collections::HashSet;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError, mpsc};
+use std::thread::{self, available_parallelism};
 use std::time::Instant;
 
 use model::transform::Format;
 use model::{MediaType, Transform};
-use pixels::{Accepts, Cancel, Engine, RenditionFormat, Request};
+use pixels::{Accepts, Cancel, Engine, Rendition, RenditionFormat, Request};
 use serde_json::json;
 
 use super::output::{self, Output};
@@ -12,14 +16,21 @@ use super::setting_flags::QuietFlags;
 use super::{Error, Variables};
 
 #[derive(clap::Args)]
+#[command(
+    override_usage = "calotype transform [FLAGS] INPUT OUTPUT [OPTIONS]\n       \
+                            calotype transform [FLAGS] --into FOLDER [--options OPTIONS] INPUT..."
+)]
 pub(super) struct Arguments {
-    /// The image; `-` is the standard input
-    input: PathBuf,
-    /// The file to write; its extension is the format, unless the options name one. `-` is the
-    /// standard output
-    output: PathBuf,
-    /// The options as they stand in a delivery URL, like `width=400,fit=cover`
-    #[arg(default_value = "")]
+    /// INPUT and OUTPUT, `-` for the standard streams, and OPTIONS as they stand in a delivery URL,
+    /// like `width=400,fit=cover`; with --into any number of inputs. The extension of OUTPUT is the
+    /// format, unless the options name one
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<String>,
+    /// Write a file for each input into this folder, named like the input
+    #[arg(long, value_name = "FOLDER")]
+    into: Option<PathBuf>,
+    /// The options, for many inputs
+    #[arg(long, value_name = "OPTIONS", default_value = "", requires = "into")]
     options: String,
     #[command(flatten)]
     report: Output,
@@ -31,57 +42,171 @@ impl Arguments {
     pub(super) fn run(self, variables: &Variables) -> Result<(), Error> {
         let config = self.settings.config(variables)?;
         let engine = Engine::new(config.limits.clone(), config.policy());
-        let mut transform = transform(&self.options)?;
-        if transform.format == Format::Standard {
-            transform.format = format_of(&self.output)?;
+        if let Some(folder) = &self.into {
+            let transform = transform(&self.options)?;
+            return into_folder(&engine, &self.files, folder, &transform, self.report);
         }
-        let source = read(&self.input)?;
-        // The file is for whoever opens it, and only what was named may be in it.
-        let accepts = Accepts {
-            avif: transform.format == Format::Avif,
-            webp: transform.format == Format::Webp,
+        let (input, output, options) = match self.files.as_slice() {
+            [input, output] => (input, output, ""),
+            [input, output, options] => (input, output, options.as_str()),
+            _ => {
+                return Err(Error::Usage(
+                    "one INPUT, one OUTPUT and the OPTIONS are wanted; several inputs go --into a \
+                     folder"
+                        .to_owned(),
+                ));
+            }
         };
-        let cancel = Cancel::at(Instant::now() + engine.limits().render_deadline);
-        let request = Request {
-            source: &source,
-            transform: &transform,
-            accepts,
-        };
-        let rendition = engine.render(&request, &cancel)?;
+        let (input, output) = (Path::new(input), Path::new(output));
+        let mut transform = transform(options)?;
+        if transform.format == Format::Standard {
+            transform.format = format_of(output)?;
+        }
+        let rendition = render(&engine, input, &transform)?;
         for warning in &rendition.warnings {
             output::note(format_args!("warning: {warning}"));
         }
-        if self.output == Path::new("-") {
+        if output == Path::new("-") {
             return output::bytes(&rendition.bytes);
         }
         if let RenditionFormat::Image(made) = rendition.format
-            && extension_format(&self.output).is_some_and(|wanted| wanted != made)
+            && extension_format(output).is_some_and(|wanted| wanted != made)
         {
-            let name = self.output.display();
+            let name = output.display();
             output::note(format_args!("warning: {name} holds {made}"));
         }
-        std::fs::write(&self.output, &rendition.bytes).map_err(|error| {
-            Error::Io(
-                format!("{} cannot be written", self.output.display()),
-                error,
-            )
-        })?;
-        let json = json!({
-            "output": self.output.display().to_string(),
-            "format": rendition.format.as_str(),
-            "width": rendition.width,
-            "height": rendition.height,
-            "bytes": rendition.bytes.len(),
+        write(output, &rendition)?;
+        report(self.report, output, &rendition)
+    }
+}
+
+fn render(engine: &Engine, input: &Path, transform: &Transform) -> Result<Rendition, Error> {
+    let source = read(input)?;
+    // The file is for whoever opens it, and only what was named may be in it.
+    let accepts = Accepts {
+        avif: transform.format == Format::Avif,
+        webp: transform.format == Format::Webp,
+    };
+    let cancel = Cancel::at(Instant::now() + engine.limits().render_deadline);
+    let request = Request {
+        source: &source,
+        transform,
+        accepts,
+    };
+    Ok(engine.render(&request, &cancel)?)
+}
+
+fn write(output: &Path, rendition: &Rendition) -> Result<(), Error> {
+    std::fs::write(output, &rendition.bytes)
+        .map_err(|error| Error::Io(format!("{} cannot be written", output.display()), error))
+}
+
+fn report(report: Output, output: &Path, rendition: &Rendition) -> Result<(), Error> {
+    let json = json!({
+        "output": output.display().to_string(),
+        "format": rendition.format.as_str(),
+        "width": rendition.width,
+        "height": rendition.height,
+        "bytes": rendition.bytes.len(),
+    });
+    let text = format!(
+        "{}: {}, {} × {}, {} bytes",
+        output.display(),
+        rendition.format,
+        rendition.width,
+        rendition.height,
+        rendition.bytes.len(),
+    );
+    report.item(&json, text)
+}
+
+/// Renders every input, one for each core at a time, and goes on after a failure. Fails at the end
+/// if anything failed.
+fn into_folder(
+    engine: &Engine,
+    inputs: &[String],
+    folder: &Path,
+    transform: &Transform,
+    output: Output,
+) -> Result<(), Error> {
+    std::fs::create_dir_all(folder)
+        .map_err(|error| Error::Io(format!("{} cannot be made", folder.display()), error))?;
+    let bar = output::progress(inputs.len());
+    let next = AtomicUsize::new(0);
+    let taken = Mutex::default();
+    let work = &|| {
+        let input = inputs.get(next.fetch_add(1, Ordering::Relaxed))?;
+        let made = render(engine, Path::new(input), transform).and_then(|rendition| {
+            let path = place(Path::new(input), folder, &rendition, &taken)?;
+            write(&path, &rendition)?;
+            Ok((path, rendition))
         });
-        let text = format!(
-            "{}: {}, {} × {}, {} bytes",
-            self.output.display(),
-            rendition.format,
-            rendition.width,
-            rendition.height,
-            rendition.bytes.len(),
-        );
-        self.report.item(&json, text)
+        Some((input, made))
+    };
+    let threads = available_parallelism().map_or(1, usize::from);
+    let mut failures = Vec::new();
+    let (sender, receiver) = mpsc::sync_channel(threads);
+    let printed: Result<(), Error> = thread::scope(|scope| {
+        for _ in 0..threads.min(inputs.len()) {
+            let sender = sender.clone();
+            scope.spawn(move || {
+                // Nobody receives any more when the output failed.
+                while let Some(made) = work()
+                    && sender.send(made).is_ok()
+                {}
+            });
+        }
+        drop(sender);
+        let receiver = receiver;
+        for (input, made) in receiver {
+            bar.inc(1);
+            match made {
+                Ok((path, rendition)) => bar.suspend(|| {
+                    for warning in &rendition.warnings {
+                        output::note(format_args!("warning: {input}: {warning}"));
+                    }
+                    report(output, &path, &rendition)
+                })?,
+                Err(error) => failures.push((input.clone(), error)),
+            }
+        }
+        Ok(())
+    });
+    bar.finish_and_clear();
+    printed?;
+    output::conclude(inputs.len(), failures)
+}
+
+/// Where a rendition goes: named like its input, with the extension of what it is. Neither an input
+/// nor another rendition is replaced by it.
+fn place(
+    input: &Path,
+    folder: &Path,
+    rendition: &Rendition,
+    taken: &Mutex<HashSet<PathBuf>>,
+) -> Result<PathBuf, Error> {
+    let name = input.file_stem().unwrap_or("image".as_ref());
+    let mut name = name.to_owned();
+    name.push(".");
+    name.push(match rendition.format {
+        RenditionFormat::Image(format) => extension_of(format),
+        RenditionFormat::Json => "json",
+    });
+    let path = folder.join(name);
+    if let (Ok(input), Ok(output)) = (input.canonicalize(), path.canonicalize())
+        && input == output
+    {
+        return Err(Error::Failed(format!(
+            "{} would replace its input",
+            path.display()
+        )));
+    }
+    let mut taken = taken.lock().unwrap_or_else(PoisonError::into_inner);
+    if taken.insert(path.clone()) {
+        Ok(path)
+    } else {
+        let path = path.display();
+        Err(Error::Failed(format!("{path} was made of another input")))
     }
 }
 
@@ -138,6 +263,19 @@ fn extension_format(path: &Path) -> Option<MediaType> {
         "avif" => Some(MediaType::Avif),
         "svg" => Some(MediaType::Svg),
         _ => None,
+    }
+}
+
+/// The extension of files of a format.
+fn extension_of(format: MediaType) -> &'static str {
+    match format {
+        MediaType::Jpeg => "jpg",
+        MediaType::Png => "png",
+        MediaType::Gif => "gif",
+        MediaType::Webp => "webp",
+        MediaType::Avif => "avif",
+        MediaType::Heic => "heic",
+        MediaType::Svg => "svg",
     }
 }
 

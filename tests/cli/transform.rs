@@ -95,3 +95,53 @@ fn the_limits_of_the_settings_hold() {
     let error = program.run(&arguments).error(1);
     assert!(error.contains("too large"), "{error}");
 }
+
+#[test]
+fn many_files_go_into_a_folder() {
+    let program = Program::new();
+    for name in ["a.jpg", "b.JPEG", "c.jpg"] {
+        program.write(name, photo());
+    }
+    program.write("d.jpg", "no picture");
+    let mut arguments = vec!["transform", "--into", "small", "--json"];
+    arguments.extend(["--options", "width=24,height=24,fit=cover,format=png-force"]);
+    arguments.extend(["a.jpg", "b.JPEG", "c.jpg"]);
+    let mut made: Vec<_> = program
+        .run(&arguments)
+        .json()
+        .into_iter()
+        .map(|item| item["output"].to_string())
+        .collect();
+    made.sort();
+    let expected = [r#""small/a.png""#, r#""small/b.png""#, r#""small/c.png""#];
+    assert_eq!(made, expected);
+    for name in ["a.png", "b.png", "c.png"] {
+        let bytes = std::fs::read(program.folder().join("small").join(name)).expect("written");
+        assert_eq!(png_size(&bytes), (24, 24));
+    }
+
+    // What fails is told, and the rest is made.
+    let error = program
+        .run(&["transform", "--into", "more", "d.jpg", "a.jpg", "none.jpg"])
+        .error(1);
+    assert!(error.contains("2 of 3 failed"), "{error}");
+    assert!(error.contains("d.jpg: the file is not an image"), "{error}");
+    assert!(error.contains("none.jpg cannot be read"), "{error}");
+    assert!(program.folder().join("more/a.jpg").exists());
+}
+
+#[test]
+fn nothing_is_replaced_in_a_folder() {
+    let program = Program::new();
+    program.write("a.jpg", photo());
+    let error = program.run(&["transform", "--into", ".", "a.jpg"]).error(1);
+    assert!(error.contains("would replace its input"), "{error}");
+    assert_eq!(
+        std::fs::read(program.folder().join("a.jpg")).expect("there"),
+        photo()
+    );
+    let error = program
+        .run(&["transform", "--into", "out", "a.jpg", "./a.jpg"])
+        .error(1);
+    assert!(error.contains("was made of another input"), "{error}");
+}
