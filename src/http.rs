@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::{Method, Request};
-use model::Permission::{Read, Write};
+use model::Permission::{self, Read, Write};
 use service::Service;
 
 use auth::Caller;
@@ -110,9 +110,7 @@ impl App {
         if let Resource::TokenVerify = resource {
             return api::user::verify_account_token(self, &request, &account).await;
         }
-        let permission = resource.permission(request.method());
-        let permission =
-            permission.ok_or_else(|| ApiError::method_not_allowed(request.method()))?;
+        let permission = resource.permission(request.method())?;
         auth::require(self, &request, &account, permission).await?;
         self.dispatch(request, account, resource).await
     }
@@ -174,33 +172,39 @@ impl App {
 }
 
 impl Resource {
-    /// What a method on this resource needs; `None` if the resource does not have the method.
-    fn permission(&self, method: &Method) -> Option<model::Permission> {
-        let reading = matches!(*method, Method::GET | Method::HEAD);
+    /// The methods of this resource, and what each needs. `HEAD` goes where `GET` does.
+    const fn methods(&self) -> &'static [(&'static str, Permission)] {
         match self {
-            Self::Images | Self::Variants => match *method {
-                Method::POST => Some(Write),
-                _ => reading.then_some(Read),
-            },
-            Self::Image(_) | Self::Variant(_) => match *method {
-                Method::PATCH | Method::DELETE => Some(Write),
-                _ => reading.then_some(Read),
-            },
-            Self::Key(_) => matches!(*method, Method::PUT | Method::DELETE).then_some(Write),
-            Self::Config => match *method {
-                Method::PATCH => Some(Write),
-                _ => reading.then_some(Read),
-            },
-            Self::DirectUploadV1 | Self::DirectUploadV2 => {
-                (*method == Method::POST).then_some(Write)
+            Self::Images | Self::Variants => &[("GET", Read), ("POST", Write)],
+            Self::Image(_) | Self::Variant(_) => {
+                &[("GET", Read), ("PATCH", Write), ("DELETE", Write)]
             }
-            Self::BatchToken => reading.then_some(Write),
+            Self::Key(_) => &[("PUT", Write), ("DELETE", Write)],
+            Self::Config => &[("GET", Read), ("PATCH", Write)],
+            Self::DirectUploadV1 | Self::DirectUploadV2 => &[("POST", Write)],
+            Self::BatchToken => &[("GET", Write)],
             Self::Blob(_)
             | Self::Stats
             | Self::Keys
             | Self::ImagesV2
             | Self::Account
-            | Self::TokenVerify => reading.then_some(Read),
+            | Self::TokenVerify => &[("GET", Read)],
         }
+    }
+
+    /// What a method on this resource needs; an error which names the others if the resource does
+    /// not have it.
+    fn permission(&self, method: &Method) -> Result<Permission, ApiError> {
+        let methods = self.methods();
+        let wanted = match *method {
+            Method::HEAD => "GET",
+            _ => method.as_str(),
+        };
+        let found = methods.iter().find(|(known, _)| *known == wanted);
+        found.map(|(_, permission)| *permission).ok_or_else(|| {
+            let names: Vec<_> = methods.iter().map(|(name, _)| *name).collect();
+            let names = names.join(", ").replace("GET", "GET, HEAD");
+            ApiError::method_not_allowed(method, &names)
+        })
     }
 }

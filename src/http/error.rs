@@ -1,6 +1,6 @@
 //! The only file in which a domain error meets a status code (management-api.md, sections 1.4, 1.5).
 
-use hyper::header::{HeaderName, HeaderValue, RETRY_AFTER};
+use hyper::header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER};
 use hyper::{Method, StatusCode};
 use service::Error;
 
@@ -77,15 +77,16 @@ impl ApiError {
         error
     }
 
-    /// The address exists, the method there does not.
-    pub(super) fn method_not_allowed(method: &Method) -> Self {
+    /// The address exists, the method there does not; `allowed` are there, separated by commas.
+    pub(super) fn method_not_allowed(method: &Method, allowed: &str) -> Self {
         let message =
             format!("{method} method not allowed for the api_token authentication scheme");
-        Self::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            code::AUTHENTICATION,
-            message,
-        )
+        let status = StatusCode::METHOD_NOT_ALLOWED;
+        let mut error = Self::new(status, code::AUTHENTICATION, message);
+        error
+            .headers
+            .extend(HeaderValue::from_str(allowed).map(|allowed| (ALLOW, allowed)));
+        error
     }
 
     /// No credentials of any kind.

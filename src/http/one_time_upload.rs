@@ -1,7 +1,6 @@
 //! `POST /upload/{hash}/{id}`: an end user's upload, without credentials, once
 //! (management-api.md, section 3.6).
 
-use hyper::header::ALLOW;
 use hyper::{Method, StatusCode};
 use model::{AccountHash, ImageId};
 use serde_json::json;
@@ -20,13 +19,9 @@ pub(super) async fn answer(app: &App, request: Req, path: &str) -> Response {
     let answer = match *request.method() {
         Method::OPTIONS => return response::preflight(&request, METHODS),
         Method::POST => upload(app, request, path).await,
-        ref other => Err(ApiError::method_not_allowed(other)),
+        ref other => Err(ApiError::method_not_allowed(other, METHODS)),
     };
-    let mut answer = answer.unwrap_or_else(ApiError::into_response);
-    if answer.status() == StatusCode::METHOD_NOT_ALLOWED {
-        response::set(&mut answer, ALLOW, METHODS);
-    }
-    response::readable_by_any_origin(answer)
+    response::readable_by_any_origin(answer.unwrap_or_else(ApiError::into_response))
 }
 
 async fn upload(app: &App, request: Req, path: &str) -> Answer {

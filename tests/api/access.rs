@@ -156,16 +156,17 @@ async fn routes_are_judged_before_credentials() {
 #[tokio::test(flavor = "multi_thread")]
 async fn other_methods_are_not_allowed() {
     let server = Server::start().await;
-    for (method, path) in [
-        (Method::PUT, "images/v1"),
-        (Method::POST, "images/v1/x"),
-        (Method::DELETE, "images/v1/stats"),
-        (Method::GET, "images/v2/direct_upload"),
-        (Method::POST, "images/v1/keys/k"),
-        (Method::GET, "images/v1/keys/k"),
+    for (method, path, allowed) in [
+        (Method::PUT, "images/v1", "GET, HEAD, POST"),
+        (Method::POST, "images/v1/x", "GET, HEAD, PATCH, DELETE"),
+        (Method::DELETE, "images/v1/stats", "GET, HEAD"),
+        (Method::GET, "images/v2/direct_upload", "POST"),
+        (Method::POST, "images/v1/keys/k", "PUT, DELETE"),
+        (Method::GET, "images/v1/keys/k", "PUT, DELETE"),
     ] {
         let answer = send(server.request(method.clone(), path)).await;
         assert_eq!(answer.failure(), (405, 10_000), "{method} {path}");
+        assert_eq!(answer.headers["allow"], allowed, "{method} {path}");
         let message =
             format!("{method} method not allowed for the api_token authentication scheme");
         assert_eq!(answer.message(), message);
@@ -186,6 +187,7 @@ async fn tokens_are_verified_for_command_line_clients() {
         assert_eq!(envelope["result"]["status"], "active");
         assert_eq!(envelope["result"]["id"].as_str().unwrap().len(), 32);
         assert_eq!(envelope["messages"][0]["code"], 10_000);
+        assert_eq!(envelope["messages"][0].get("type"), Some(&Value::Null));
         assert_eq!(get(path, "wrong").await.failure(), (401, 1000));
     }
     let (_, stranger) = server.another_account().await;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::success;
 use crate::http::auth;
 use crate::http::error::ApiError;
-use crate::http::wire::{Envelope, ErrorItem};
+use crate::http::wire::Envelope;
 use crate::http::{Answer, App, Response, response};
 
 /// `GET /user`, `/user/tokens/verify`, `/accounts`, `/memberships`
@@ -65,7 +65,7 @@ pub(in crate::http) async fn verify_account_token<B>(
 fn reading<B>(request: &Request<B>) -> Result<(), ApiError> {
     match *request.method() {
         Method::GET | Method::HEAD => Ok(()),
-        ref other => Err(ApiError::method_not_allowed(other)),
+        ref other => Err(ApiError::method_not_allowed(other, "GET, HEAD")),
     }
 }
 
@@ -90,7 +90,11 @@ fn verified(token: &ApiToken) -> Response {
     }
     let mut envelope = Envelope::of(result);
     if state == TokenState::Active {
-        let message = ErrorItem::new(10_000, "This API Token is valid and active");
+        let message = json!({
+            "code": 10_000,
+            "message": "This API Token is valid and active",
+            "type": null,
+        });
         envelope.messages.push(message);
     }
     response::json(StatusCode::OK, &envelope)

@@ -9,7 +9,7 @@ pub(in crate::http) struct Envelope<T> {
     pub(in crate::http) result_info: Option<Value>,
     pub(in crate::http) success: bool,
     pub(in crate::http) errors: Vec<ErrorItem>,
-    pub(in crate::http) messages: Vec<ErrorItem>,
+    pub(in crate::http) messages: Vec<Value>,
 }
 
 impl<T> Envelope<T> {
