@@ -133,6 +133,9 @@ settings! {
         source_redirects_max: usize, Kind::Count(0, 20), "5";
         /// The longest gap between two pieces of an upload.
         upload_idle_timeout: Duration, time(1, HOUR), "30s";
+        /// Bytes of uploads under way which are held in memory; further uploads wait, and are refused
+        /// after some seconds.
+        upload_memory_bytes: u64, Kind::Bytes(1, 1 << 50), "512MiB";
         /// Whether AVIF files can be uploaded.
         accept_avif_input: bool, Kind::Switch, "true";
         /// Whether HEIC files can be uploaded.

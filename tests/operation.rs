@@ -83,6 +83,58 @@ fn sigterm_lets_an_upload_finish() {
     assert_eq!(status, StatusCode::OK);
 }
 
+/// While an upload fills the memory for uploads, the next one waits for its end.
+#[test]
+fn uploads_wait_for_memory() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let server = Settings::new()
+        .data_dir(&folder.path().join("data"))
+        .set("upload-memory-bytes", "100KB")
+        .start();
+    let body = [
+        &b"--x\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\n"[..],
+        &picture::gif(b"waits"),
+        b"\r\n--x--\r\n",
+    ]
+    .concat();
+    let begin = |length: &str| {
+        let mut stream = TcpStream::connect(server.address()).expect("the server listens");
+        let head = format!(
+            "POST /client/v4/accounts/{ACCOUNT_ID}/images/v1 HTTP/1.1\r\nHost: test\r\n\
+             Authorization: Bearer {API_TOKEN}\r\n{length}\r\nExpect: 100-continue\r\n\
+             Connection: close\r\nContent-Type: multipart/form-data; boundary=x\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).expect("the server reads");
+        stream
+    };
+    // The interim answer says that an upload was let in.
+    let is_let_in = |stream: &mut TcpStream| {
+        let mut interim = [0; 25];
+        stream.read_exact(&mut interim).expect("an interim answer");
+        assert_eq!(&interim, b"HTTP/1.1 100 Continue\r\n\r\n");
+    };
+    let finish = |mut stream: TcpStream, body: &[u8]| {
+        stream.write_all(body).expect("the server reads");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    };
+
+    // One which does not say how long it is counts as the longest there may be.
+    let mut first = begin("Transfer-Encoding: chunked");
+    is_let_in(&mut first);
+    let mut second = begin(&format!("Content-Length: {}", body.len()));
+    let brief = std::time::Duration::from_millis(200);
+    second.set_read_timeout(Some(brief)).expect("a timeout");
+    assert!(second.read(&mut [0]).is_err(), "the second was let in");
+    second.set_read_timeout(None).expect("no timeout");
+
+    let chunk = format!("{:x}\r\n", body.len());
+    finish(first, &[chunk.as_bytes(), &body, b"\r\n0\r\n\r\n"].concat());
+    is_let_in(&mut second);
+    finish(second, &body);
+}
+
 /// Under load, SIGTERM ends with 0, and what was acknowledged is there after a restart.
 #[tokio::test(flavor = "multi_thread")]
 async fn sigterm_under_load_ends_in_order() {

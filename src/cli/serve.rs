@@ -179,6 +179,7 @@ fn service_settings(config: &Config) -> Settings {
         allow_private_sources: config.allow_private_sources,
         source_timeout: config.source_timeout,
         source_redirects_max: config.source_redirects_max,
+        upload_memory_bytes: config.upload_memory_bytes,
         direct_upload_expiry: config.direct_upload_expiry,
         batch_token_ttl: config.batch_token_ttl,
         blob_grace: config.blob_grace,

@@ -8,6 +8,8 @@ use hyper::header::CONTENT_TYPE;
 use model::{Creator, FlatMetadata, Limits, Metadata, Timestamp};
 use multer::{Constraints, Field, Multipart, SizeLimit};
 
+use service::{Admission, Service};
+
 use super::Req;
 use super::error::ApiError;
 use super::lingering::BodyError;
@@ -19,6 +21,8 @@ pub(super) struct Form {
     pub(super) file: Option<File>,
     texts: HashMap<&'static str, String>,
     flat_metadata: FlatMetadata,
+    /// Room for its bytes.
+    _admission: Option<Admission>,
 }
 
 /// The part `file`.
@@ -44,15 +48,22 @@ const PART_OVERHEAD: u64 = 1_024;
 
 impl Form {
     /// Reads a form to its end. Stops at the first breach of a limit.
-    pub(super) async fn read(request: Req, limits: &Limits) -> Result<Self, ApiError> {
+    pub(super) async fn read(request: Req, service: &Service) -> Result<Self, ApiError> {
+        let limits = &service.settings().limits;
         let boundary = boundary(&request).ok_or_else(ApiError::not_a_form)?;
         let texts_max = limits.form_parts_max as u64 * PART_OVERHEAD
             + (TEXTS.len() * limits.form_field_bytes_max) as u64;
-        let whole = SizeLimit::new().whole_stream(limits.upload_bytes_max + texts_max);
+        let bytes_max = limits.upload_bytes_max + texts_max;
+        let announced = request.body().announced_bytes().unwrap_or(bytes_max);
+        let admission = service.admit(announced.min(bytes_max)).await?;
+        let whole = SizeLimit::new().whole_stream(bytes_max);
         let constraints = Constraints::new().size_limit(whole);
         let body = request.into_body();
         let mut parts = Multipart::with_constraints(body, boundary, constraints);
-        let mut form = Self::default();
+        let mut form = Self {
+            _admission: Some(admission),
+            ..Self::default()
+        };
         let mut count = 0;
         while let Some(part) = parts.next_field().await.map_err(|e| refusal(&e, limits))? {
             count += 1;

@@ -84,6 +84,13 @@ impl Body {
     pub(super) fn is_empty(&self) -> bool {
         self.slot.lock().incoming.is_none()
     }
+
+    /// Bytes which are still to come at most; `None` if the client did not say.
+    pub(super) fn announced_bytes(&self) -> Option<u64> {
+        let state = self.slot.lock();
+        let incoming = state.incoming.as_ref();
+        incoming.map_or(Some(0), |incoming| incoming.size_hint().upper())
+    }
 }
 
 impl Stream for Body {

@@ -35,7 +35,7 @@ async fn upload(app: &App, request: Req, path: &str) -> Answer {
         return Err(ApiError::not_a_form());
     }
     let settings = app.service.settings();
-    let mut form = Form::read(request, &settings.limits).await?;
+    let mut form = Form::read(request, &app.service).await?;
     let file = form.file.take();
     let file = file.ok_or_else(|| ApiError::bad_request("the part 'file' must be sent"))?;
     let filled = app

@@ -105,6 +105,7 @@ impl Server {
             allow_private_sources: wishes.allow_private_sources,
             source_timeout: wishes.source_timeout,
             source_redirects_max: 5,
+            upload_memory_bytes: 1 << 28,
             direct_upload_expiry: Duration::from_mins(30),
             batch_token_ttl: Duration::from_hours(1),
             blob_grace: Duration::from_hours(1),

@@ -8,6 +8,7 @@ mod deliver;
 mod direct_upload;
 mod error;
 mod images;
+mod intake;
 mod keys;
 mod remote;
 mod renderer;
@@ -26,6 +27,7 @@ pub use deliver::{Caching, Delivered, Delivery, DeliveryError, Rendered, Wanted}
 pub use direct_upload::{DirectUpload, NewDirectUpload};
 pub use error::Error;
 pub use images::{Blob, Page, PageRequest, Stats, Walk, WalkRequest};
+pub use intake::Admission;
 pub use remote::Fetcher;
 pub use renderer::Renderer;
 pub use settings::{Addresses, Settings};
@@ -45,6 +47,7 @@ pub struct Service {
     judge: Arc<Renderer>,
     /// Held while a variant changes. Other nodes are met by comparing before writing.
     variant_edits: Arc<tokio::sync::Mutex<()>>,
+    intake: Arc<intake::Intake>,
     fetcher: Fetcher,
     flights: deliver::Flights,
     secrets: Arc<Secrets>,
@@ -95,6 +98,7 @@ impl Service {
                 settings.render_queue,
             )?),
             variant_edits: Arc::default(),
+            intake: Arc::new(intake::Intake::new(settings.upload_memory_bytes)),
             fetcher: Fetcher::new(&settings)?,
             flights: deliver::Flights::default(),
             secrets: Arc::new(secrets),

@@ -18,6 +18,8 @@ pub struct Settings {
     pub render_threads: usize,
     /// Renderings which may wait for a thread.
     pub render_queue: usize,
+    /// Bytes of uploads under way which are held in memory.
+    pub upload_memory_bytes: u64,
     /// Whether uploads by URL may reach loopback and private addresses.
     pub allow_private_sources: bool,
     /// Time for fetching one source in all.

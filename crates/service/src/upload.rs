@@ -53,9 +53,15 @@ impl Service {
         let id = self.settle_id(new.id.as_deref(), new.require_signed_urls)?;
         self.check_free(account, &id).await?;
         self.check_quota(account).await?;
-        let (bytes, filename) = match upload {
-            Upload::File { bytes, filename } => (bytes, filename),
-            Upload::Url(url) => self.fetcher.fetch(&url).await?,
+        let (bytes, filename, _admission) = match upload {
+            // Whoever sent it was admitted before.
+            Upload::File { bytes, filename } => (bytes, filename, None),
+            Upload::Url(url) => {
+                let bytes_max = self.settings.limits.upload_bytes_max;
+                let admission = self.admit(bytes_max).await?;
+                let (bytes, filename) = self.fetcher.fetch(&url).await?;
+                (bytes, filename, Some(admission))
+            }
         };
         let kept = self.keep(bytes, filename.as_deref()).await?;
         let image = Image {

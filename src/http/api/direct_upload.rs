@@ -17,7 +17,7 @@ pub(in crate::http) async fn create_v2(app: &App, request: Req, account: Caller)
     let mut form = if request.body().is_empty() {
         Form::default()
     } else {
-        Form::read(request, limits).await?
+        Form::read(request, &app.service).await?
     };
     let image = NewImage {
         id: form.text("id").map(str::to_owned),

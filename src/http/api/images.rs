@@ -23,7 +23,7 @@ use crate::http::{Answer, App, Req, response};
 pub(in crate::http) async fn upload(app: &App, request: Req, account: Caller) -> Answer {
     let settings = app.service.settings();
     let limits = &settings.limits;
-    let mut form = Form::read(request, limits).await?;
+    let mut form = Form::read(request, &app.service).await?;
     let new = NewImage {
         id: form.text("id").map(str::to_owned),
         metadata: form.metadata(settings.metadata_coercion, limits)?,
@@ -115,7 +115,7 @@ pub(in crate::http) async fn edit(app: &App, request: Req, account: Caller, id: 
     let settings = app.service.settings();
     let limits = &settings.limits;
     let edit = if form::boundary(&request).is_some() {
-        let mut form = Form::read(request, limits).await?;
+        let mut form = Form::read(request, &app.service).await?;
         let metadata = form.has_metadata();
         ImageEdit {
             metadata: if metadata {
