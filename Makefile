@@ -20,8 +20,9 @@ test-quick: ## the tests which need nothing but Rust and a C compiler
 	CALOTYPE_KILL_ROUNDS=2 scripts/test.sh -- --skip sdk_does_everything --skip documented_go_program
 
 .PHONY: bench
-bench: setup-build ## measure the catalog and the server at a million images
+bench: setup-build ## measure the catalog and the server at a million images, and pixels against sharp
 	scripts/bench.sh
+	scripts/bench-sharp.sh
 
 .PHONY: durability
 durability: ## kill a server 200 times and look for what it lost
