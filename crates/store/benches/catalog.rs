@@ -266,11 +266,11 @@ where
 
 async fn point_reads(catalog: &Arc<Sqlite>, hot: &AccountId) {
     let mut ids = Vec::new();
-    for part in 0..50 {
+    // More than are kept in memory, so that the database is measured.
+    for part in 0..100 {
         let mut query = query(Order::Ascending, None);
-        query.limit = 20;
         query.after = Some(Position {
-            uploaded: Timestamp::from_micros(part * 1_000),
+            uploaded: Timestamp::from_micros(part * 9_000),
             id: ImageId::from_path(String::new()),
         });
         let page = catalog.images_after(hot, &query).await.expect("a list");

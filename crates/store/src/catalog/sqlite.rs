@@ -6,6 +6,7 @@ mod keys;
 mod leaves;
 mod lists;
 mod readers;
+mod recent;
 mod rows;
 mod schema;
 mod sweep;
@@ -29,6 +30,7 @@ use tokio::task::spawn_blocking;
 use super::{Catalog, Filled, ImageEdit, ListQuery};
 use crate::{Error, Vault};
 use readers::Readers;
+use recent::{Recent, Touched};
 use schema::Durability;
 use writer::{Writer, Writing};
 
@@ -46,6 +48,7 @@ use statements;
 pub struct Sqlite {
     writer: Writer,
     readers: Readers,
+    recent: Arc<Recent>,
     vault: Vault,
     /// Removed with the catalog.
     temporary: Option<PathBuf>,
@@ -81,9 +84,11 @@ impl Sqlite {
 
     async fn open_with(path: PathBuf, vault: Vault, durability: Durability) -> Result<Self, Error> {
         let readers = Readers::new(path.clone());
+        let recent = Arc::new(Recent::new());
+        let written = Arc::clone(&recent);
         let opening = spawn_blocking(move || {
             let connection = schema::open_writer(&path, durability)?;
-            Writer::start(connection)
+            Writer::start(connection, written)
         });
         let writer = opening
             .await
@@ -91,6 +96,7 @@ impl Sqlite {
         Ok(Self {
             writer,
             readers,
+            recent,
             vault,
             temporary: None,
         })
@@ -126,12 +132,13 @@ impl Sqlite {
         .await
     }
 
-    async fn write<T, F>(&self, work: F) -> Result<T, Error>
+    /// `touched` says what the work may change.
+    async fn write<T, F>(&self, touched: Touched, work: F) -> Result<T, Error>
     where
         T: Send + 'static,
         F: FnOnce(&Writing<'_>) -> Result<T, Error> + Send + 'static,
     {
-        self.writer.run(work).await
+        self.writer.run(touched, work).await
     }
 }
 
@@ -154,7 +161,7 @@ impl Catalog for Sqlite {
     ) -> Result<(), Error> {
         let sealed = keys::seal(&self.vault, &account.id, key);
         let (account, variant, name) = (account.clone(), variant.clone(), key.name.clone());
-        self.write(move |writing| {
+        self.write(Touched::Settings, move |writing| {
             let pk = accounts::insert(writing, &account)?;
             variants::insert(writing, pk, &variant)?;
             keys::insert(writing, pk, &name, &sealed)
@@ -169,9 +176,9 @@ impl Catalog for Sqlite {
     }
 
     async fn account_by_hash(&self, hash: &AccountHash) -> Result<Option<Account>, Error> {
-        let hash = hash.clone();
-        self.read(move |connection| accounts::by_hash(connection, &hash))
-            .await
+        let owned = hash.clone();
+        let read = self.read(move |connection| accounts::by_hash(connection, &owned));
+        self.recent.account(hash, read).await
     }
 
     async fn accounts(&self) -> Result<Vec<Account>, Error> {
@@ -185,19 +192,25 @@ impl Catalog for Sqlite {
         after: &AccountConfig,
     ) -> Result<(), Error> {
         let (account, before, after) = (account.clone(), *before, *after);
-        self.write(move |writing| accounts::set_config(writing, &account, before, after))
-            .await
+        self.write(Touched::Settings, move |writing| {
+            accounts::set_config(writing, &account, before, after)
+        })
+        .await
     }
 
     async fn delete_account(&self, account: &AccountId) -> Result<(), Error> {
         let account = account.clone();
         let pk = self
-            .write(move |writing| accounts::mark_deleted(writing, &account))
+            .write(Touched::Everything, move |writing| {
+                accounts::mark_deleted(writing, &account)
+            })
             .await?;
         // In steps, so that others can write in between. If this is interrupted, the sweep of
         // abandoned blobs goes on with it.
         while self
-            .write(move |writing| accounts::purge(writing, pk, accounts::PURGE_STEP))
+            .write(Touched::Everything, move |writing| {
+                accounts::purge(writing, pk, accounts::PURGE_STEP)
+            })
             .await?
             == accounts::Purge::Unfinished
         {}
@@ -206,8 +219,10 @@ impl Catalog for Sqlite {
 
     async fn insert_token(&self, token: &ApiToken) -> Result<(), Error> {
         let token = token.clone();
-        self.write(move |writing| tokens::insert(writing, &token))
-            .await
+        self.write(Touched::Nothing, move |writing| {
+            tokens::insert(writing, &token)
+        })
+        .await
     }
 
     async fn token(&self, hash: &TokenHash) -> Result<Option<ApiToken>, Error> {
@@ -224,16 +239,19 @@ impl Catalog for Sqlite {
 
     async fn delete_token(&self, account: &AccountId, id: &TokenId) -> Result<(), Error> {
         let (account, id) = (account.clone(), id.clone());
-        self.write(move |writing| tokens::delete(writing, &account, &id))
-            .await
+        self.write(Touched::Nothing, move |writing| {
+            tokens::delete(writing, &account, &id)
+        })
+        .await
     }
 
     async fn signing_keys(&self, account: &AccountId) -> Result<Vec<SigningKey>, Error> {
         let id = account.clone();
-        let sealed = self
-            .read(move |connection| keys::all(connection, &id))
-            .await?;
-        keys::unseal(&self.vault, account, sealed)
+        let read = async {
+            let sealed = self.read(move |connection| keys::all(connection, &id));
+            keys::unseal(&self.vault, account, sealed.await?)
+        };
+        self.recent.signing_keys(account, read).await
     }
 
     async fn put_signing_key(
@@ -245,7 +263,9 @@ impl Catalog for Sqlite {
         let sealed = keys::seal(&self.vault, account, key);
         let (id, name) = (account.clone(), key.name.clone());
         let all = self
-            .write(move |writing| keys::put(writing, &id, &name, &sealed, keys_max))
+            .write(Touched::Settings, move |writing| {
+                keys::put(writing, &id, &name, &sealed, keys_max)
+            })
             .await?;
         keys::unseal(&self.vault, account, all)
     }
@@ -259,7 +279,9 @@ impl Catalog for Sqlite {
         let sealed = keys::seal(&self.vault, account, successor);
         let (id, name, successor) = (account.clone(), name.clone(), successor.name.clone());
         let all = self
-            .write(move |writing| keys::delete(writing, &id, &name, &successor, &sealed))
+            .write(Touched::Settings, move |writing| {
+                keys::delete(writing, &id, &name, &successor, &sealed)
+            })
             .await?;
         keys::unseal(&self.vault, account, all)
     }
@@ -275,9 +297,9 @@ impl Catalog for Sqlite {
         account: &AccountId,
         name: &VariantName,
     ) -> Result<Option<Variant>, Error> {
-        let (account, name) = (account.clone(), name.clone());
-        self.read(move |connection| variants::find(connection, &account, &name))
-            .await
+        let owned = (account.clone(), name.clone());
+        let read = self.read(move |connection| variants::find(connection, &owned.0, &owned.1));
+        self.recent.variant(account, name, read).await
     }
 
     async fn insert_variant(
@@ -287,8 +309,10 @@ impl Catalog for Sqlite {
         variants_max: usize,
     ) -> Result<(), Error> {
         let (account, variant) = (account.clone(), variant.clone());
-        self.write(move |writing| variants::add(writing, &account, &variant, variants_max))
-            .await
+        self.write(Touched::Settings, move |writing| {
+            variants::add(writing, &account, &variant, variants_max)
+        })
+        .await
     }
 
     async fn set_variant(
@@ -298,20 +322,26 @@ impl Catalog for Sqlite {
         after: &Variant,
     ) -> Result<(), Error> {
         let (account, before, after) = (account.clone(), before.clone(), after.clone());
-        self.write(move |writing| variants::set(writing, &account, &before, &after))
-            .await
+        self.write(Touched::Settings, move |writing| {
+            variants::set(writing, &account, &before, &after)
+        })
+        .await
     }
 
     async fn delete_variant(&self, account: &AccountId, name: &VariantName) -> Result<(), Error> {
         let (account, name) = (account.clone(), name.clone());
-        self.write(move |writing| variants::delete(writing, &account, &name))
-            .await
+        self.write(Touched::Settings, move |writing| {
+            variants::delete(writing, &account, &name)
+        })
+        .await
     }
 
     async fn reserve_blob(&self, key: &BlobKey, not_before: Timestamp) -> Result<(), Error> {
         let key = key.clone();
-        self.write(move |writing| sweep::reserve(writing, &key, not_before))
-            .await
+        self.write(Touched::Nothing, move |writing| {
+            sweep::reserve(writing, &key, not_before)
+        })
+        .await
     }
 
     async fn insert_image(
@@ -320,15 +350,18 @@ impl Catalog for Sqlite {
         image: Image,
         images_max: Option<u64>,
     ) -> Result<Image, Error> {
+        let touched = self.recent.image_touched(account, &image.id);
         let account = account.clone();
-        self.write(move |writing| images::insert(writing, &account, image, images_max))
-            .await
+        self.write(touched, move |writing| {
+            images::insert(writing, &account, image, images_max)
+        })
+        .await
     }
 
     async fn image(&self, account: &AccountId, id: &ImageId) -> Result<Option<Image>, Error> {
-        let (account, id) = (account.clone(), id.clone());
-        self.read(move |connection| images::find(connection, &account, &id))
-            .await
+        let owned = (account.clone(), id.clone());
+        let read = self.read(move |connection| images::find(connection, &owned.0, &owned.1));
+        self.recent.image(account, id, read).await
     }
 
     async fn fill_draft(
@@ -338,9 +371,12 @@ impl Catalog for Sqlite {
         filled: Filled,
         images_max: Option<u64>,
     ) -> Result<Image, Error> {
+        let touched = self.recent.image_touched(account, id);
         let (account, id) = (account.clone(), id.clone());
-        self.write(move |writing| images::fill_draft(writing, &account, &id, filled, images_max))
-            .await
+        self.write(touched, move |writing| {
+            images::fill_draft(writing, &account, &id, filled, images_max)
+        })
+        .await
     }
 
     async fn edit_image(
@@ -349,9 +385,12 @@ impl Catalog for Sqlite {
         id: &ImageId,
         edit: ImageEdit,
     ) -> Result<Image, Error> {
+        let touched = self.recent.image_touched(account, id);
         let (account, id) = (account.clone(), id.clone());
-        self.write(move |writing| images::edit(writing, &account, &id, edit))
-            .await
+        self.write(touched, move |writing| {
+            images::edit(writing, &account, &id, edit)
+        })
+        .await
     }
 
     async fn delete_image(
@@ -360,9 +399,12 @@ impl Catalog for Sqlite {
         id: &ImageId,
         not_before: Timestamp,
     ) -> Result<Image, Error> {
+        let touched = self.recent.image_touched(account, id);
         let (account, id) = (account.clone(), id.clone());
-        self.write(move |writing| images::delete(writing, &account, &id, not_before))
-            .await
+        self.write(touched, move |writing| {
+            images::delete(writing, &account, &id, not_before)
+        })
+        .await
     }
 
     async fn images_after(
@@ -400,12 +442,14 @@ impl Catalog for Sqlite {
     }
 
     async fn delete_expired_drafts(&self, now: Timestamp, limit: u32) -> Result<u32, Error> {
-        self.write(move |writing| sweep::delete_expired_drafts(writing, now, limit))
-            .await
+        self.write(Touched::Everything, move |writing| {
+            sweep::delete_expired_drafts(writing, now, limit)
+        })
+        .await
     }
 
     async fn abandoned_blobs(&self, now: Timestamp, limit: u32) -> Result<Vec<BlobKey>, Error> {
-        self.write(move |writing| {
+        self.write(Touched::Nothing, move |writing| {
             accounts::purge_any(writing, limit)?;
             sweep::abandoned(writing, now, limit)
         })
@@ -414,8 +458,10 @@ impl Catalog for Sqlite {
 
     async fn forget_blobs(&self, keys: &[BlobKey]) -> Result<(), Error> {
         let keys = keys.to_vec();
-        self.write(move |writing| sweep::forget(writing, &keys))
-            .await
+        self.write(Touched::Nothing, move |writing| {
+            sweep::forget(writing, &keys)
+        })
+        .await
     }
 
     async fn knows_blob(&self, key: &BlobKey) -> Result<bool, Error> {

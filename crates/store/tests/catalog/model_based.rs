@@ -51,9 +51,20 @@ pub(crate) async fn lists_agree_with_a_simple_model(catalog: &dyn Catalog) {
 
 async fn check(catalog: &dyn Catalog, steps: Vec<Step>, queries: Vec<ListQuery>) {
     let account = new_account(catalog).await;
-    let mut model = Vec::new();
+    let mut model: Vec<Image> = Vec::new();
     for step in steps {
+        let before: Vec<_> = model.iter().map(|image| image.id.clone()).collect();
         take(catalog, &account, &mut model, step).await;
+        // Reading everything after every step finds what a memory of earlier reads would spoil.
+        for image in &model {
+            let read = catalog.image(&account, &image.id).await.unwrap();
+            assert_eq!(read.as_ref(), Some(image));
+        }
+        for id in before {
+            if model.iter().all(|image| image.id != id) {
+                assert_eq!(catalog.image(&account, &id).await.unwrap(), None);
+            }
+        }
     }
     model.retain(|image| !image.is_draft());
     model.sort_by_key(|image| image.uploaded);

@@ -6,6 +6,7 @@ use model::{
     Metadata, MetadataFilter, SigningKey, Source, Timestamp, Variant,
 };
 
+use super::recent::Touched;
 use super::*;
 use crate::catalog::{ListQuery, Order, Position};
 
@@ -19,7 +20,7 @@ async fn catalog() -> Sqlite {
 
 async fn limit_pages(catalog: &Sqlite, pages: i64) {
     catalog
-        .write(move |writing| {
+        .write(Touched::Nothing, move |writing| {
             let sql = format!("PRAGMA max_page_count = {pages}");
             writing.connection.query_row(&sql, [], |_| Ok(()))?;
             Ok(())
@@ -56,7 +57,9 @@ async fn a_panicking_job_fails_alone() {
     let catalog = catalog().await;
     let key = BlobKey::generate();
     let (panicked, reserved) = tokio::join!(
-        catalog.write(|_| -> Result<(), Error> { panic!("out of luck") }),
+        catalog.write(Touched::Nothing, |_| -> Result<(), Error> {
+            panic!("out of luck")
+        }),
         catalog.reserve_blob(&key, LATE)
     );
     let text = match panicked {
@@ -72,7 +75,7 @@ async fn a_panicking_job_fails_alone() {
 async fn a_failing_commit_fails_every_job() {
     let catalog = catalog().await;
     // A violated reference is found by the commit when it is deferred.
-    let broken = catalog.write(|writing| {
+    let broken = catalog.write(Touched::Nothing, |writing| {
         writing.connection.execute_batch(
             "PRAGMA defer_foreign_keys = ON;
              INSERT INTO variants (account, name, options, never_require_signed_urls)
@@ -99,7 +102,7 @@ async fn commits_are_durable() {
     let path = folder.path().join("catalog");
     let catalog = Sqlite::open(&path, Vault::from_key([7; 32])).await.unwrap();
     let settings = catalog
-        .write(|writing| {
+        .write(Touched::Nothing, |writing| {
             let read = |name| {
                 writing
                     .connection
@@ -123,6 +126,22 @@ async fn a_temporary_catalog_leaves_nothing() {
     assert!(folder.exists());
     drop(catalog);
     assert!(!folder.exists());
+}
+
+async fn account(catalog: &Sqlite) -> Account {
+    let account = Account {
+        id: AccountId::generate(),
+        hash: AccountHash::generate(),
+        name: String::new(),
+        created: LATE,
+        config: AccountConfig::default(),
+    };
+    let key = SigningKey::generate(KeyName::default_name());
+    catalog
+        .create_account(&account, &Variant::public(), &key)
+        .await
+        .unwrap();
+    account
 }
 
 fn numbered(number: i64, value: i64) -> Image {
@@ -150,22 +169,11 @@ fn numbered(number: i64, value: i64) -> Image {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_is_full_where_a_frequent_range_begins_sparse() {
     let catalog = catalog().await;
-    let account = Account {
-        id: AccountId::generate(),
-        hash: AccountHash::generate(),
-        name: String::new(),
-        created: LATE,
-        config: AccountConfig::default(),
-    };
-    let key = SigningKey::generate(KeyName::default_name());
-    catalog
-        .create_account(&account, &Variant::public(), &key)
-        .await
-        .unwrap();
+    let account = account(&catalog).await;
     let matches = |number: i64| number > 9_000 || number % 200 == 0;
     let id = account.id.clone();
     catalog
-        .write(move |writing| {
+        .write(Touched::Nothing, move |writing| {
             for number in 1..14_000 {
                 let image = numbered(number, i64::from(matches(number)));
                 let blob = image.source.as_ref().map(|source| &source.blob);
@@ -198,4 +206,37 @@ async fn a_page_is_full_where_a_frequent_range_begins_sparse() {
         }
         all.reverse();
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_process_writes_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("catalog");
+    let open = || Sqlite::open(&path, Vault::from_key([7; 32]));
+    let (server, command) = (open().await.unwrap(), open().await.unwrap());
+    let account = account(&server).await;
+    let read = async || {
+        server
+            .account_by_hash(&account.hash)
+            .await
+            .unwrap()
+            .unwrap()
+    };
+    assert!(!read().await.config.flexible_variants);
+    let after = model::AccountConfig {
+        flexible_variants: true,
+        ..account.config
+    };
+    command
+        .set_config(&account.id, &account.config, &after)
+        .await
+        .unwrap();
+    let noticed = async {
+        while !read().await.config.flexible_variants {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(20), noticed)
+        .await
+        .expect("it is noticed");
 }

@@ -8,12 +8,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use model::Timestamp;
 use rusqlite::{Connection, ffi};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
+use super::recent::{self, Recent, Touched};
 use super::{Closed, statements};
 use crate::Error;
 
@@ -24,6 +25,7 @@ statements! {
     SAVEPOINT = "SAVEPOINT job";
     RELEASE = "RELEASE job";
     ROLLBACK_TO = "ROLLBACK TO job";
+    DATA_VERSION = "PRAGMA data_version";
     LAST_UPLOADED = "SELECT coalesce(max(last_uploaded), 0) FROM accounts";
 }
 
@@ -64,6 +66,9 @@ enum Outcome {
 }
 
 trait Job: Send {
+    /// What it may change.
+    fn touched(&self) -> Touched;
+
     /// Runs inside the savepoint.
     fn run(&mut self, writing: &Writing<'_>) -> Outcome;
 
@@ -72,6 +77,7 @@ trait Job: Send {
 }
 
 struct Task<T, F> {
+    touched: Touched,
     work: Option<F>,
     result: Option<Result<T, Error>>,
     caller: oneshot::Sender<Result<T, Error>>,
@@ -79,13 +85,13 @@ struct Task<T, F> {
 
 impl Writer {
     /// Starts the thread. It ends with `close`, or when the writer is dropped.
-    pub(super) fn start(connection: Connection) -> Result<Self, Error> {
+    pub(super) fn start(connection: Connection, recent: Arc<Recent>) -> Result<Self, Error> {
         let last_uploaded = connection.query_row(LAST_UPLOADED, [], |row| row.get(0))?;
         let (queue, messages) = channel();
         thread::Builder::new()
             .name("catalog".to_owned())
             .spawn(move || {
-                write(&connection, &messages, last_uploaded);
+                write(&connection, &recent, &messages, last_uploaded);
             })
             .map_err(|error| Error::Database(error.into()))?;
         Ok(Self {
@@ -95,8 +101,8 @@ impl Writer {
     }
 
     /// Runs a job and returns when its effect is durable. Once queued it runs even if the caller
-    /// goes away.
-    pub(super) async fn run<T, F>(&self, work: F) -> Result<T, Error>
+    /// goes away. `touched` says what it may change.
+    pub(super) async fn run<T, F>(&self, touched: Touched, work: F) -> Result<T, Error>
     where
         T: Send + 'static,
         F: FnOnce(&Writing<'_>) -> Result<T, Error> + Send + 'static,
@@ -106,6 +112,7 @@ impl Writer {
         let place = place.map_err(|_| closed())?;
         let (caller, answer) = oneshot::channel();
         let task = Task {
+            touched,
             work: Some(work),
             result: None,
             caller,
@@ -139,6 +146,10 @@ where
     T: Send,
     F: FnOnce(&Writing<'_>) -> Result<T, Error> + Send,
 {
+    fn touched(&self) -> Touched {
+        self.touched
+    }
+
     fn run(&mut self, writing: &Writing<'_>) -> Outcome {
         let Some(work) = self.work.take() else {
             return Outcome::Undo;
@@ -165,32 +176,39 @@ where
     }
 }
 
-fn write(connection: &Connection, messages: &Receiver<Message>, last_uploaded: i64) {
+fn write(
+    connection: &Connection,
+    recent: &Recent,
+    messages: &Receiver<Message>,
+    last_uploaded: i64,
+) {
     let last_uploaded = Cell::new(last_uploaded);
     let writing = Writing {
         connection,
         last_uploaded: &last_uploaded,
     };
-    let mut idle = false;
+    let mut foreign = ForeignWrites::default();
+    let mut last_job = Instant::now();
+    let mut resting = false;
     loop {
-        let first = if idle {
-            messages.recv().map_err(|_| RecvTimeoutError::Disconnected)
-        } else {
-            messages.recv_timeout(IDLE)
-        };
+        let first = messages.recv_timeout(recent::FOREIGN_NOTICED);
+        foreign.notice(connection, recent);
         let mut closing = None;
         let mut group = Vec::new();
         match first {
             Ok(Message::Job(job, place)) => group.push((job, place)),
             Ok(Message::Close(caller)) => closing = Some(caller),
             Err(RecvTimeoutError::Timeout) => {
-                idle = true;
-                rest(connection);
+                if !resting && last_job.elapsed() >= IDLE {
+                    resting = true;
+                    rest(connection);
+                }
                 continue;
             }
             Err(RecvTimeoutError::Disconnected) => return,
         }
-        idle = false;
+        last_job = Instant::now();
+        resting = false;
         while closing.is_none() && group.len() < GROUP_MAX {
             match messages.try_recv() {
                 Ok(Message::Job(job, place)) => group.push((job, place)),
@@ -200,7 +218,7 @@ fn write(connection: &Connection, messages: &Receiver<Message>, last_uploaded: i
         }
         let mut jobs = group.into_iter();
         while jobs.len() > 0 {
-            run_group(&writing, &mut jobs);
+            run_group(&writing, recent, &mut jobs);
         }
         if let Some(caller) = closing {
             let _ = caller.send(close(connection));
@@ -209,10 +227,34 @@ fn write(connection: &Connection, messages: &Receiver<Message>, last_uploaded: i
     }
 }
 
+/// Notices what other processes write.
+#[derive(Default)]
+struct ForeignWrites {
+    version: Option<i64>,
+}
+
+impl ForeignWrites {
+    /// The pragma `data_version` changes with the commits of every connection but the one which asks.
+    fn notice(&mut self, connection: &Connection, recent: &Recent) {
+        let version = connection
+            .prepare_cached(DATA_VERSION)
+            .and_then(|mut statement| statement.query_row([], |row| row.get(0)));
+        if let Err(error) = &version {
+            tracing::warn!(%error, "writes of other processes cannot be noticed");
+        }
+        let version = version.ok();
+        if version.is_none() || version != self.version {
+            recent.forget(Touched::Everything);
+        }
+        self.version = version;
+    }
+}
+
 /// Runs jobs in one transaction until there are no more, or until the database ends the
 /// transaction by itself, as it may when the disk is full.
 fn run_group(
     writing: &Writing<'_>,
+    recent: &Recent,
     jobs: &mut impl ExactSizeIterator<Item = (Box<dyn Job>, OwnedSemaphorePermit)>,
 ) {
     let connection = writing.connection;
@@ -230,6 +272,9 @@ fn run_group(
         && let Err(error) = execute(connection, ROLLBACK)
     {
         tracing::error!(%error, "a transaction could not be rolled back");
+    }
+    for (job, _) in &done {
+        recent.forget(job.touched());
     }
     let committed = committed.map_err(Arc::new);
     for (job, _place) in done {
