@@ -104,6 +104,8 @@ settings! {
         cache_dir: PathBuf, Kind::Path, "<data_dir>/cache";
         /// Bytes of renditions on disk; the longest unused ones go first.
         cache_disk_bytes: u64, Kind::Bytes(0, 1 << 50), "10GB";
+        /// Bytes of renditions in memory; those which are asked for most stay.
+        cache_memory_bytes: u64, Kind::Bytes(0, 1 << 50), "256MB";
         /// Bytes which uploads and renditions leave free on the disk, so that deleting still works.
         disk_reserve_bytes: u64, Kind::Bytes(0, 1 << 50), "64MiB";
         /// Time between two searches for expired drafts and abandoned bytes.

@@ -72,7 +72,11 @@ async fn serve(mut config: Config) -> Result<(), Failure> {
         vec![config.data_dir.clone(), blob_folder.clone()],
         config.disk_reserve_bytes,
     );
-    let renditions = Renditions::open(&config.cache_dir, config.cache_disk_bytes)?;
+    let renditions = Renditions::open(
+        &config.cache_dir,
+        config.cache_disk_bytes,
+        config.cache_memory_bytes,
+    )?;
     let first = first_start(catalog.as_ref(), &config).await?;
     let service = Service::new(
         catalog.clone(),

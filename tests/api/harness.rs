@@ -114,7 +114,7 @@ impl Server {
         let service = Service::new(
             catalog.clone(),
             Blobs::local(&path.join("blobs")).unwrap(),
-            Renditions::open(&path.join("cache"), 1 << 30).unwrap(),
+            Renditions::open(&path.join("cache"), 1 << 30, 1 << 24).unwrap(),
             DiskSpace::new(vec![path.to_owned()], 0),
             Secrets::of(&vault()),
             settings,

@@ -1,4 +1,5 @@
-//! Renditions on disk: a cache, bounded in bytes, which survives a restart.
+//! Renditions in memory and on disk: caches, bounded in bytes, of which the second survives a
+//! restart.
 //!
 //! The folder itself is the index. Renditions lie in 256 shards by the first byte of their blob's
 //! key, which is random, so that each shard is a fair sample of all; when the budget is exceeded,
@@ -6,6 +7,7 @@
 //! size of each shard, hence nothing to restore, and nothing that grows with the cache.
 
 mod file;
+mod memory;
 mod shards;
 #[cfg(test)]
 mod tests;
@@ -19,11 +21,13 @@ use model::{BlobKey, MediaType};
 use tokio::task::spawn_blocking;
 
 use crate::Error;
+use memory::Memory;
 use shards::Shards;
 
 /// A bounded cache of renditions. A failure to read or write it is logged and otherwise a miss.
 #[derive(Clone, Debug)]
 pub struct Renditions {
+    memory: Arc<Memory>,
     shards: Arc<Shards>,
 }
 
@@ -49,8 +53,8 @@ pub struct StoredRendition {
 
 impl Renditions {
     /// Opens the cache in a folder which nobody else writes to, and counts what it holds in the
-    /// background. 0 bytes turn the cache off.
-    pub fn open(dir: &Path, bytes_max: u64) -> Result<Self, Error> {
+    /// background. 0 bytes turn a cache off.
+    pub fn open(dir: &Path, bytes_max: u64, memory_bytes_max: u64) -> Result<Self, Error> {
         let shards = Shards::open(dir, bytes_max).map_err(|error| Error::folder(dir, error))?;
         let shards = Arc::new(shards);
         let counted = Arc::clone(&shards);
@@ -58,27 +62,53 @@ impl Renditions {
             .name("renditions".to_owned())
             .spawn(move || counted.count())
             .map_err(|error| Error::folder(dir, error))?;
-        Ok(Self { shards })
+        Ok(Self {
+            memory: Arc::new(Memory::new(memory_bytes_max)),
+            shards,
+        })
+    }
+
+    /// The rendition of this key, if it is in memory.
+    pub fn get_ready(&self, key: &RenditionKey) -> Option<StoredRendition> {
+        self.memory.get(key)
     }
 
     /// The rendition of this key, if it is there and whole.
     pub async fn get(&self, key: &RenditionKey) -> Option<StoredRendition> {
+        if let Some(ready) = self.get_ready(key) {
+            return Some(ready);
+        }
         if self.shards.are_off() {
             return None;
         }
-        let (shards, key) = (Arc::clone(&self.shards), key.clone());
-        let read = spawn_blocking(move || shards.get(&key));
+        let (this, key) = (self.clone(), key.clone());
+        let read = spawn_blocking(move || {
+            let rendition = this.shards.get(&key)?;
+            this.remember(&key, &rendition);
+            Some(rendition)
+        });
         read.await.ok().flatten()
+    }
+
+    /// Keeps a rendition in memory, unless its blob was removed meanwhile.
+    fn remember(&self, key: &RenditionKey, rendition: &StoredRendition) {
+        self.memory.put(key, rendition);
+        if self.shards.is_removed(&key.blob) {
+            self.memory.remove_blob(&key.blob);
+        }
     }
 
     /// Keeps a rendition, and lets go of others if the cache is full.
     pub async fn put(&self, key: &RenditionKey, rendition: &StoredRendition) {
-        if self.shards.are_off() {
-            return;
-        }
-        let (shards, key, rendition) = (Arc::clone(&self.shards), key.clone(), rendition.clone());
+        let (this, key, rendition) = (self.clone(), key.clone(), rendition.clone());
+        let kept = spawn_blocking(move || {
+            this.remember(&key, &rendition);
+            if !this.shards.are_off() {
+                this.shards.put(&key, &rendition);
+            }
+        });
         // A panic is reported by its thread.
-        let _ = spawn_blocking(move || shards.put(&key, &rendition)).await;
+        let _ = kept.await;
     }
 
     /// Removes every rendition of a blob, which is never used again. Renditions which are put
@@ -86,8 +116,12 @@ impl Renditions {
     /// for that; call this once more when the blob's own bytes are deleted, much later, and none
     /// can be left.
     pub async fn remove_blob(&self, blob: &BlobKey) {
-        let (shards, blob) = (Arc::clone(&self.shards), blob.clone());
-        let _ = spawn_blocking(move || shards.remove_blob(&blob)).await;
+        let (this, blob) = (self.clone(), blob.clone());
+        let removed = spawn_blocking(move || {
+            this.shards.remove_blob(&blob);
+            this.memory.remove_blob(&blob);
+        });
+        let _ = removed.await;
     }
 
     /// Lets go of about so many bytes of renditions, the longest unused first, for the disk is
@@ -100,6 +134,11 @@ impl Renditions {
     /// Bytes on disk, in whole blocks, as far as they are counted yet.
     pub fn bytes(&self) -> u64 {
         self.shards.bytes()
+    }
+
+    /// Bytes in memory.
+    pub fn memory_bytes(&self) -> u64 {
+        self.memory.bytes()
     }
 }
 

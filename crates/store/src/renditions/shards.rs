@@ -163,6 +163,11 @@ impl Shards {
         self.shrink(&mut gate, self.bytes_max)
     }
 
+    /// Whether a blob is among those which were removed last.
+    pub(super) fn is_removed(&self, blob: &BlobKey) -> bool {
+        self.lock().removed.known.contains(blob)
+    }
+
     pub(super) fn remove_blob(&self, blob: &BlobKey) {
         let mut gate = self.lock();
         gate.removed.insert(blob.clone());

@@ -23,7 +23,12 @@ fn rendition(bytes: usize) -> StoredRendition {
 fn open(dir: &Path, bytes_max: u64) -> Renditions {
     let shards = Shards::open(dir, bytes_max).unwrap();
     shards.count();
+    on_disk_alone(shards)
+}
+
+fn on_disk_alone(shards: Shards) -> Renditions {
     Renditions {
+        memory: Arc::new(Memory::new(0)),
         shards: Arc::new(shards),
     }
 }
@@ -44,7 +49,7 @@ fn files(dir: &Path) -> Vec<PathBuf> {
 #[tokio::test]
 async fn a_rendition_is_found_again() {
     let dir = tempfile::tempdir().unwrap();
-    let cache = Renditions::open(dir.path(), 1 << 20).unwrap();
+    let cache = Renditions::open(dir.path(), 1 << 20, 1 << 20).unwrap();
     let (one, other) = (BlobKey::generate(), BlobKey::generate());
     assert_eq!(cache.get(&key(&one, 1)).await, None);
     cache.put(&key(&one, 1), &rendition(100)).await;
@@ -85,9 +90,7 @@ async fn sizes_are_exact_while_they_are_being_counted() {
         cache.put(&key(blob, 1), &rendition(10)).await;
     }))
     .await;
-    let cache = Renditions {
-        shards: Arc::new(Shards::open(dir.path(), 1 << 30).unwrap()),
-    };
+    let cache = on_disk_alone(Shards::open(dir.path(), 1 << 30).unwrap());
     let counted = tokio::task::spawn_blocking({
         let shards = Arc::clone(&cache.shards);
         move || shards.count()
@@ -240,4 +243,42 @@ async fn a_cache_which_cannot_be_written_is_no_failure() {
     cache.put(&key, &rendition(10)).await;
     assert_eq!(cache.get(&key).await, None);
     cache.remove_blob(&key.blob).await;
+}
+
+#[tokio::test]
+async fn memory_answers_before_the_disk_and_learns_from_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let blob = BlobKey::generate();
+    let cache = Renditions::open(dir.path(), 1 << 20, 1 << 20).unwrap();
+    assert_eq!(cache.get_ready(&key(&blob, 1)), None);
+    cache.put(&key(&blob, 1), &rendition(100)).await;
+    std::fs::remove_dir_all(dir.path().join("r")).unwrap();
+    assert_eq!(cache.get_ready(&key(&blob, 1)), Some(rendition(100)));
+    assert_eq!(cache.get(&key(&blob, 1)).await, Some(rendition(100)));
+
+    let dir = tempfile::tempdir().unwrap();
+    open(dir.path(), 1 << 20)
+        .put(&key(&blob, 1), &rendition(100))
+        .await;
+    let cache = Renditions::open(dir.path(), 1 << 20, 1 << 20).unwrap();
+    assert_eq!(cache.get_ready(&key(&blob, 1)), None);
+    assert_eq!(cache.get(&key(&blob, 1)).await, Some(rendition(100)));
+    assert_eq!(cache.get_ready(&key(&blob, 1)), Some(rendition(100)));
+}
+
+#[tokio::test]
+async fn nothing_of_a_removed_blob_stays_in_memory() {
+    for disk in [0, 1 << 20] {
+        let dir = tempfile::tempdir().unwrap();
+        let blob = BlobKey::generate();
+        let cache = Renditions::open(dir.path(), disk, 1 << 20).unwrap();
+        cache.put(&key(&blob, 1), &rendition(100)).await;
+        assert!(cache.memory_bytes() > 100);
+        cache.remove_blob(&blob).await;
+        assert_eq!(cache.get(&key(&blob, 1)).await, None);
+        // This one was in the making.
+        cache.put(&key(&blob, 2), &rendition(100)).await;
+        assert_eq!(cache.get(&key(&blob, 2)).await, None);
+        assert_eq!(cache.memory_bytes(), 0);
+    }
 }
