@@ -134,7 +134,7 @@ impl From<store::Error> for DeliveryError {
 }
 
 /// Changes whenever the same source and transform would give other bytes.
-const ENGINE: &str = "2";
+const ENGINE: &str = "3";
 /// The longest a signed address may be kept, and how long one without expiry is.
 const PRIVATE_TTL_MAX: i64 = 172_800;
 const PRIVATE_TTL_FOREVER: u32 = 3_600;
