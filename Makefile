@@ -8,11 +8,12 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
-run: setup-build ## build the release and serve from ./data; what is missing is installed
-	cargo run --release --locked -- serve
+run: setup-build setup-svt ## build the release and serve from ./data; what is missing is installed
+	CALOTYPE_SVT_AV1=$${CALOTYPE_SVT_AV1-$(wildcard .tools/svt/libSvtAv1Enc.so.4)} \
+		cargo run --release --locked -- serve
 
 .PHONY: test
-test: setup-build setup-tests ## every test; what they need is installed into .tools
+test: setup-build setup-svt setup-tests ## every test; what they need is installed into .tools
 	CALOTYPE_REQUIRE_CLIENTS=1 scripts/test.sh
 
 .PHONY: test-quick
@@ -43,6 +44,10 @@ dist: setup-build ## pack the release into target/dist
 .PHONY: setup-build
 setup-build: ## install the compilers which a build needs
 	@scripts/setup-build.sh
+
+.PHONY: setup-svt
+setup-svt: ## install the AVIF encoder SVT-AV1 into .tools, where it can be had
+	@scripts/setup-svt.sh
 
 .PHONY: setup-check
 setup-check: ## install the linters into .tools

@@ -114,7 +114,7 @@ fn run(command: Command, variables: &Variables) -> Result<(), Error> {
         Command::Sign(arguments) => arguments.run(variables),
         Command::Config(command) => command.run(variables),
         Command::Health(arguments) => arguments.run(variables),
-        Command::Version(arguments) => arguments.run(),
+        Command::Version(arguments) => arguments.run(variables),
     }
 }
 

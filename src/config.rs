@@ -156,6 +156,13 @@ settings! {
         dpr_max: u32, Kind::Count(1, 10), "2";
         /// Whether `format=png` is always PNG; without it, opaque pictures become JPEG.
         strict_png: bool, Kind::Switch, "false";
+        /// Pixels of the longest side up to which AVIF is chosen for clients which take it.
+        avif_side_auto: u32, Kind::Count(0, 65_535), "1200";
+        /// Pixels of the longest side up to which `format=avif` gives AVIF.
+        avif_side_explicit: u32, Kind::Count(0, 65_535), "1600";
+        /// The library of SVT-AV1, which encodes AVIF smaller than the built-in libaom. Without it,
+        /// one beside the program or of the system is used, if it is version 4.1 or newer.
+        svt_av1: Option<PathBuf>, Kind::Path, "";
     }
     "API" {
         /// Whether `true`, `false` and numbers in flattened metadata lose their quotes.
@@ -273,6 +280,9 @@ impl Config {
             accept_avif: self.accept_avif_input,
             accept_heic: self.accept_heic_input,
             strict_png: self.strict_png,
+            avif_side_auto: self.avif_side_auto,
+            avif_side_explicit: self.avif_side_explicit,
+            svt_av1: self.svt_av1.clone(),
         }
     }
 

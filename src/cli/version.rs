@@ -1,7 +1,9 @@
+use model::Limits;
+use pixels::Engine;
 use serde_json::json;
 
-use super::Error;
 use super::output::Output;
+use super::{Error, Variables, setting_flags};
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
@@ -10,9 +12,14 @@ pub(super) struct Arguments {
 }
 
 impl Arguments {
-    pub(super) fn run(&self) -> Result<(), Error> {
+    pub(super) fn run(&self, variables: &Variables) -> Result<(), Error> {
         let version = env!("CARGO_PKG_VERSION");
-        let json = json!({"name": "calotype", "version": version});
-        self.output.item(&json, format_args!("calotype {version}"))
+        // Settings which cannot be read are for other commands to complain about.
+        let policy = setting_flags::config(variables).map(|config| config.policy());
+        let engine = Engine::new(Limits::default(), policy.unwrap_or_default());
+        let avif = engine.avif_encoder();
+        let json = json!({"name": "calotype", "version": version, "avif_encoder": avif});
+        let text = format!("calotype {version}\nAVIF by {avif}");
+        self.output.item(&json, text)
     }
 }

@@ -24,7 +24,8 @@ async fn the_format_is_negotiated() {
         (PHOTO, "*/*", "image/jpeg"),
         (PHOTO, "image/*", "image/jpeg"),
         (PHOTO, "image/webp,*/*", "image/webp"),
-        (PHOTO, "image/avif,image/webp", "image/webp"),
+        (PHOTO, "image/avif,image/webp", "image/avif"),
+        (ANIMATED, "image/avif,image/webp", "image/webp"),
         (PHOTO, "image/webp;q=0", "image/jpeg"),
         (TRANSPARENT, "*/*", "image/png"),
         (TRANSPARENT, "image/webp", "image/webp"),
@@ -48,6 +49,8 @@ async fn the_format_is_negotiated() {
             "image/png" => b"\x89PNG",
             "image/gif" => b"GIF89a",
             "image/webp" => b"RIFF",
+            // The length of the first box may vary.
+            "image/avif" => &[0, 0, 0],
             _ => b"<",
         };
         assert!(answer.bytes.starts_with(magic), "{expected}");

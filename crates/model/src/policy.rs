@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 /// What an operator prefers where the API leaves a choice. The defaults and their sources are in
 /// transformations.md, sections 0.2 and 12.1.
 #[derive(Clone, Debug, PartialEq)]
@@ -12,6 +14,12 @@ pub struct Policy {
     pub accept_heic: bool,
     /// Whether `format=png` is always PNG; else opaque pictures become JPEG.
     pub strict_png: bool,
+    /// Pixels of the longest side up to which AVIF is chosen where the client takes it.
+    pub avif_side_auto: u32,
+    /// Pixels of the longest side up to which AVIF is made where it is asked for by name.
+    pub avif_side_explicit: u32,
+    /// The library of SVT-AV1; `None` looks for it.
+    pub svt_av1: Option<PathBuf>,
 }
 
 impl Default for Policy {
@@ -22,6 +30,9 @@ impl Default for Policy {
             accept_avif: true,
             accept_heic: true,
             strict_png: false,
+            avif_side_auto: 1_200,
+            avif_side_explicit: 1_600,
+            svt_av1: None,
         }
     }
 }
@@ -33,10 +44,15 @@ impl Policy {
             gamma,
             dpr_max,
             strict_png,
+            avif_side_auto,
+            avif_side_explicit,
             accept_avif: _,
             accept_heic: _,
+            svt_av1: _,
         } = self;
-        format!("gamma={gamma:?} dpr={dpr_max} png={strict_png}")
+        format!(
+            "gamma={gamma:?} dpr={dpr_max} png={strict_png} avif={avif_side_auto},{avif_side_explicit}"
+        )
     }
 }
 

@@ -1,6 +1,9 @@
 //! Any colour space to sRGB (transformations.md, section 2.12).
 
-use moxcms::{ColorProfile, DataColorSpace, Layout, TransformOptions};
+use moxcms::{
+    CicpColorPrimaries, CicpProfile, ColorProfile, DataColorSpace, Layout, MatrixCoefficients,
+    TransferCharacteristics, TransformOptions,
+};
 
 use crate::raster::Raster;
 
@@ -14,12 +17,69 @@ pub(crate) enum Samples {
     Cmyk(Vec<u8>),
 }
 
-/// Converts through the embedded profile. A profile which is broken, or which is of another kind of
-/// image, is ignored, as browsers do.
+/// How an image says which colours its samples are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Profile<'a> {
+    /// An ICC profile.
+    Icc(&'a [u8]),
+    /// Numbers of H.273, tables 2 and 3.
+    Cicp {
+        /// Of the colour primaries.
+        primaries: u16,
+        /// Of the transfer characteristics.
+        transfer: u16,
+    },
+}
+
+impl Profile<'_> {
+    /// `None` if it is broken, or says what is assumed anyway.
+    fn read(self) -> Option<ColorProfile> {
+        let profile = match self {
+            Self::Icc(bytes) => ColorProfile::new_from_slice(bytes).ok()?,
+            // Those of sRGB and of video for screens like it, or not said.
+            Self::Cicp {
+                primaries: 1 | 2,
+                transfer: 1 | 2 | 6 | 13 | 14 | 15,
+            } => return None,
+            Self::Cicp {
+                primaries,
+                transfer,
+            } => {
+                let primaries = u8::try_from(primaries).ok()?;
+                // Where only one is known, the other is that of sRGB.
+                let primaries =
+                    CicpColorPrimaries::try_from(primaries).unwrap_or(CicpColorPrimaries::Bt709);
+                let transfer = u8::try_from(transfer).ok()?;
+                let transfer = TransferCharacteristics::try_from(transfer)
+                    .ok()
+                    .filter(|transfer| *transfer != TransferCharacteristics::Unspecified)
+                    .unwrap_or(TransferCharacteristics::Srgb);
+                ColorProfile::new_from_cicp(CicpProfile {
+                    color_primaries: primaries,
+                    transfer_characteristics: transfer,
+                    matrix_coefficients: MatrixCoefficients::Bt709,
+                    full_range: true,
+                })
+            }
+        };
+        Some(profile).filter(|profile| !is_srgb(profile))
+    }
+}
+
+/// Converts through the embedded ICC profile. A profile which is broken, or which is of another kind
+/// of image, is ignored, as browsers do.
 pub(crate) fn to_srgb(width: u32, height: u32, samples: Samples, profile: Option<&[u8]>) -> Raster {
-    let profile = profile
-        .and_then(|bytes| ColorProfile::new_from_slice(bytes).ok())
-        .filter(|profile| !is_srgb(profile));
+    to_srgb_from(width, height, samples, profile.map(Profile::Icc))
+}
+
+/// The same from a profile of any kind.
+pub(crate) fn to_srgb_from(
+    width: u32,
+    height: u32,
+    samples: Samples,
+    profile: Option<Profile<'_>>,
+) -> Raster {
+    let profile = profile.and_then(Profile::read);
     let through = |from: &[u8], from_layout, to_layout, space| {
         let profile = profile
             .as_ref()

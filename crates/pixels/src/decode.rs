@@ -1,5 +1,7 @@
 //! Bytes to pixels: one file per format.
 
+mod av1;
+mod avif;
 mod gif;
 pub(crate) mod jpeg;
 pub(crate) mod png;
@@ -44,7 +46,8 @@ pub(crate) fn first_picture(
             let first = animation.next(cancel)?;
             first.ok_or_else(|| Error::corrupt("no picture"))?.raster
         }
-        MediaType::Avif | MediaType::Heic => return Err(Error::NoDecoder(header.format)),
+        MediaType::Avif => avif::decode(source, cancel)?,
+        MediaType::Heic => return Err(Error::NoDecoder(header.format)),
         MediaType::Svg => return Err(Error::SvgConversion),
     };
     Ok(raster.without_idle_alpha())

@@ -1,5 +1,6 @@
 //! Pixels to bytes: one file per format.
 
+pub(crate) mod avif;
 mod gif;
 mod jpeg;
 mod palette;
@@ -31,6 +32,10 @@ pub(crate) enum Target {
         quality: u8,
     },
     Gif,
+    Avif {
+        /// 1 to 100.
+        quality: u8,
+    },
 }
 
 impl Target {
@@ -40,6 +45,7 @@ impl Target {
             Self::Png { .. } => MediaType::Png,
             Self::Webp { .. } => MediaType::Webp,
             Self::Gif => MediaType::Gif,
+            Self::Avif { .. } => MediaType::Avif,
         }
     }
 }
@@ -50,6 +56,7 @@ pub(crate) fn picture(
     target: Target,
     background: Option<Colour>,
     exif: Option<&[u8]>,
+    encoders: &avif::Encoders,
     cancel: &Cancel,
 ) -> Result<Vec<u8>, Error> {
     cancel.check()?;
@@ -66,6 +73,7 @@ pub(crate) fn picture(
         ),
         Target::Png { quality } => png::encode(&raster, quality),
         Target::Webp { quality } => webp::encode(&raster, quality, cancel),
+        Target::Avif { quality } => encoders.encode(&raster, quality, cancel),
         Target::Gif => {
             let mut animation = gif::Animation::new(raster.size(), Plays::Times(1))?;
             animation.add(Frame { raster, delay: 0 })?;
@@ -76,7 +84,7 @@ pub(crate) fn picture(
 
 /// Encodes an animation, picture by picture.
 pub(crate) enum Animation<'a> {
-    Gif(Box<gif::Animation>),
+    Gif(gif::Animation),
     Webp(webp::Animation<'a>),
 }
 
@@ -89,13 +97,11 @@ impl<'a> Animation<'a> {
         cancel: &'a Cancel,
     ) -> Result<Self, Error> {
         match target {
-            Target::Gif => {
-                gif::Animation::new(size, plays).map(|animation| Self::Gif(Box::new(animation)))
-            }
+            Target::Gif => gif::Animation::new(size, plays).map(Self::Gif),
             Target::Webp { quality } => {
                 webp::Animation::new(size, plays, quality, cancel).map(Self::Webp)
             }
-            Target::Jpeg { .. } | Target::Png { .. } => {
+            Target::Jpeg { .. } | Target::Png { .. } | Target::Avif { .. } => {
                 Err(Error::encode("the format has no animation"))
             }
         }

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use model::{Limits, MediaType, Policy, Transform};
 
+use crate::encode::avif::Encoders;
 use crate::{Accepts, Cancel, Error, Header, Rendition, inspect, render, verify};
 
 /// The engine with what it was given at the start: bounds, preferences and models. Cheap to clone.
@@ -14,6 +15,7 @@ pub struct Engine {
 struct Given {
     limits: Limits,
     policy: Policy,
+    avif: Encoders,
 }
 
 /// What a rendition is made of.
@@ -28,11 +30,33 @@ pub struct Request<'a> {
 }
 
 impl Engine {
-    /// An engine within these bounds.
+    /// An engine within these bounds. Looks for the library of an AVIF encoder, which takes a
+    /// millisecond.
     pub fn new(limits: Limits, policy: Policy) -> Self {
+        let avif = Encoders::find(policy.svt_av1.as_deref());
         Self {
-            given: Arc::new(Given { limits, policy }),
+            given: Arc::new(Given {
+                limits,
+                policy,
+                avif,
+            }),
         }
+    }
+
+    /// Name and version of the encoder of AVIF.
+    pub fn avif_encoder(&self) -> String {
+        self.given.avif.name()
+    }
+
+    pub(crate) fn avif(&self) -> &Encoders {
+        &self.given.avif
+    }
+
+    /// Names what renditions depend on besides source, transform and formats: those which are made
+    /// under equal names are equal.
+    pub fn rendering(&self) -> String {
+        let avif = self.given.avif.kind();
+        format!("{} av1={avif}", self.policy().rendering())
     }
 
     /// The bounds it keeps to.

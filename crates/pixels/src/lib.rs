@@ -4,7 +4,7 @@
 //! picture is there, and [`Engine::render`] makes a rendition: inspect, plan, decode, steps, encode. C codecs are reached only
 //! through `decode` and `encode`, each behind a safe function over slices.
 //!
-//! AVIF and HEIC are recognised and measured, and neither decoded nor written yet.
+//! HEIC is recognised and measured, and not decoded yet.
 
 mod cancel;
 mod colour;
@@ -14,6 +14,7 @@ mod engine;
 mod error;
 mod exif;
 mod geometry;
+mod heif;
 mod inspect;
 mod negotiate;
 mod orientation;

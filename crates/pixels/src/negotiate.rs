@@ -48,16 +48,22 @@ pub(crate) fn target(
         (false, true) => png,
         (false, false) => jpeg,
     };
+    let avif = Target::Avif { quality };
+    let fallback = if accepts.webp { webp } else { standard };
+    let side = width.max(height);
     Ok(match transform.format {
         // The quickest encoder, whatever was asked for by name.
         _ if transform.fast && !animated && !has_alpha => jpeg,
-        // AVIF would come first, if this build could write it.
+        Format::Auto if accepts.avif && !animated && side <= policy.avif_side_auto => avif,
         Format::Auto if accepts.webp => webp,
         // A description has no pixels, so for JSON this does not matter.
         Format::Standard | Format::Auto | Format::Json => standard,
+        // Frames are kept, which AVIF has not here.
+        Format::Avif if animated => fallback,
+        Format::Avif if side <= policy.avif_side_explicit => avif,
         Format::Avif => {
-            warnings.push(Warning::NoAvif);
-            if accepts.webp { webp } else { standard }
+            warnings.push(Warning::TooLargeForAvif);
+            fallback
         }
         Format::Webp => webp,
         Format::Jpeg => jpeg,

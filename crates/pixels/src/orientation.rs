@@ -32,6 +32,15 @@ impl Orientation {
         }
     }
 
+    /// The number by which EXIF knows it.
+    pub(crate) fn to_exif(self) -> u8 {
+        let mut numbers = 1..=8;
+        // Every one of the eight has a number.
+        numbers
+            .find(|number| Self::from_exif(*number) == self)
+            .unwrap_or(1)
+    }
+
     /// First the flip, then the turn.
     pub(crate) fn from_options(flip: Flip, rotate: Rotate) -> Self {
         let flip = match flip {

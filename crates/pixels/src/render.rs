@@ -122,7 +122,14 @@ fn still(
     let exif = source_exif(source, header.format)
         .and_then(|exif| exif::kept(exif, transform.exif, (width, height)));
     let background = transform.background;
-    let bytes = encode::picture(raster, target, background, exif.as_deref(), cancel)?;
+    let bytes = encode::picture(
+        raster,
+        target,
+        background,
+        exif.as_deref(),
+        engine.avif(),
+        cancel,
+    )?;
     Ok(Rendition {
         bytes,
         format: RenditionFormat::Image(target.format()),

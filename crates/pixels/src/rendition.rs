@@ -58,9 +58,6 @@ pub enum Warning {
     /// AVIF was asked for by name, and another format is sent.
     #[error("image too large for AVIF")]
     TooLargeForAvif,
-    /// AVIF was asked for by name, and this build has no encoder.
-    #[error("AVIF is not available")]
-    NoAvif,
     /// `format=png` gave a JPEG.
     #[error("JPEG vs PNG selection is automatic")]
     JpegInsteadOfPng,

@@ -4,8 +4,8 @@ use crate::decode::{self, Animation};
 use crate::{Cancel, Error, Header, inspect, sanitise_svg};
 
 /// Whether the picture is really there: JPEG is decoded at an eighth of its size, PNG row by row,
-/// and every frame of GIF and WebP. SVG has to survive sanitising. AVIF and HEIC are only inspected
-/// in this build.
+/// and every frame of GIF and WebP, and AVIF as a whole. SVG has to survive sanitising. HEIC is only
+/// inspected in this build.
 pub(crate) fn verify(
     source: &[u8],
     header: &Header,
@@ -22,11 +22,11 @@ pub(crate) fn verify(
             let mut frames = Animation::new(source, header)?;
             while frames.next(cancel)?.is_some() {}
         }
-        MediaType::Gif | MediaType::Webp => {
+        MediaType::Gif | MediaType::Webp | MediaType::Avif => {
             decode::first_picture(source, header, 8, limits, cancel).map(drop)?;
         }
         MediaType::Svg => sanitise_svg(source, limits).map(drop)?,
-        MediaType::Avif | MediaType::Heic => {}
+        MediaType::Heic => {}
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Pictures made here go in, and their pixels are looked at when they come out.
 
-use std::io::Cursor;
+use std::io::{Cursor, Write as _};
 
 use model::{Limits, MediaType, Policy, Transform};
 use pixels::{
@@ -144,6 +144,7 @@ fn jpeg_to_every_still_format() {
         ("width=80,format=png-force", MediaType::Png),
         ("width=80,format=gif", MediaType::Gif),
         ("width=80,format=png-force,quality=50", MediaType::Png),
+        ("width=80,format=avif", MediaType::Avif),
     ] {
         let rendition = rendered(&source, options);
         assert_eq!(
@@ -461,7 +462,133 @@ fn negotiation_takes_the_best_that_is_named() {
     assert_eq!(format(&moving, "format=auto", true), MediaType::Webp);
     assert_eq!(format(&moving, "format=auto", false), MediaType::Gif);
     assert_eq!(format(&opaque, "width=9", true), MediaType::Jpeg);
-    assert_eq!(format(&opaque, "format=avif", false), MediaType::Jpeg);
+    assert_eq!(format(&opaque, "format=avif", false), MediaType::Avif);
+}
+
+#[test]
+fn avif_is_made_up_to_its_limits() {
+    let wide = |width| png(width, 8, |x, _| [x as u8, 90, 200, 255]);
+    let moving = animated_gif(40, 20, None);
+    for (source, options, avif, webp, expected, warning) in [
+        (
+            &wide(1_200),
+            "format=auto",
+            true,
+            true,
+            MediaType::Avif,
+            None,
+        ),
+        (
+            &wide(1_201),
+            "format=auto",
+            true,
+            true,
+            MediaType::Webp,
+            None,
+        ),
+        (
+            &wide(1_201),
+            "format=auto",
+            true,
+            false,
+            MediaType::Jpeg,
+            None,
+        ),
+        (
+            &wide(1_300),
+            "format=auto,width=1200",
+            true,
+            true,
+            MediaType::Avif,
+            None,
+        ),
+        (
+            &wide(1_600),
+            "format=avif",
+            false,
+            false,
+            MediaType::Avif,
+            None,
+        ),
+        (
+            &wide(1_601),
+            "format=avif",
+            true,
+            true,
+            MediaType::Webp,
+            Some(Warning::TooLargeForAvif),
+        ),
+        (
+            &wide(1_601),
+            "format=avif",
+            false,
+            false,
+            MediaType::Jpeg,
+            Some(Warning::TooLargeForAvif),
+        ),
+        (&moving, "format=auto", true, true, MediaType::Webp, None),
+        (&moving, "format=avif", true, true, MediaType::Webp, None),
+        (&moving, "format=avif", false, false, MediaType::Gif, None),
+        (
+            &moving,
+            "format=avif,anim=false",
+            false,
+            false,
+            MediaType::Avif,
+            None,
+        ),
+    ] {
+        let transform: Transform = options.parse().unwrap();
+        let accepts = Accepts { avif, webp };
+        let limits = Limits::default();
+        let rendition = render(source, &transform, accepts, &limits, &Cancel::never()).unwrap();
+        let case = format!("{options} {avif} {webp}");
+        assert_eq!(rendition.format, RenditionFormat::Image(expected), "{case}");
+        assert_eq!(rendition.warnings, Vec::from_iter(warning), "{case}");
+    }
+}
+
+/// A gentle gradient whose every pixel differs from its neighbours, in alpha too.
+fn gradient(width: u32, height: u32) -> Vec<u8> {
+    png(width, height, |x, y| {
+        let along = |at: u32| (60 + at / 4) as u8;
+        [along(x), along(y), 128, 255 - along(x)]
+    })
+}
+
+#[test]
+fn avif_comes_back_as_it_was_in_every_size() {
+    for (width, height) in [(1, 1), (2, 3), (15, 17), (64, 64), (101, 33), (640, 359)] {
+        let source = gradient(width, height);
+        let made = rendered(&source, "format=avif,quality=95");
+        let header = inspect(&made.bytes, &Limits::default()).unwrap();
+        assert_eq!(
+            (header.format, header.width, header.height),
+            (MediaType::Avif, width, height)
+        );
+        let (before, after) = (Picture::of(&source), Picture::of(&made.bytes));
+        let mut difference = 0;
+        for y in 0..height {
+            for x in 0..width {
+                let (before, after) = (before.at(x, y), after.at(x, y));
+                let channels = before.iter().zip(after);
+                difference += channels.map(|(a, b)| u64::from(a.abs_diff(b))).sum::<u64>();
+            }
+        }
+        let mean = difference as f64 / f64::from(width * height * 4);
+        assert!(mean < 3.0, "{width}x{height}: {mean}");
+    }
+}
+
+#[test]
+fn a_damaged_avif_is_refused() {
+    let whole = rendered(&gradient(64, 48), "format=avif").bytes;
+    let engine = Engine::default();
+    assert!(engine.verify(&whole, &Cancel::never()).is_ok());
+    for length in 0..whole.len() {
+        let outcome = engine.verify(&whole[..length], &Cancel::never());
+        assert!(outcome.is_err(), "cut at {length} of {}", whole.len());
+    }
 }
 
 #[test]
@@ -710,21 +837,77 @@ fn an_operator_has_preferences() {
 
 #[test]
 fn a_format_which_is_not_accepted_is_refused_as_an_upload_alone() {
-    // The start of an AVIF of 16 by 9 pixels: enough for whoever reads the header.
-    let header = [
-        &b"\0\0\0\x14ftypavif\0\0\0\0avif"[..],
-        b"\0\0\0\x54meta\0\0\0\0\0\0\0\x0epitm\0\0\0\0\0\x01",
-        b"\0\0\0\x3aiprp\0\0\0\x1cipco\0\0\0\x14ispe\0\0\0\0\0\0\0\x10\0\0\0\x09",
-        b"\0\0\0\x16ipma\0\0\0\0\0\0\0\x01\0\x01\x01\x81\0\0\0\0",
-    ]
-    .concat();
+    let avif = rendered(&quarters(16, 9), "format=avif").bytes;
     let refusing = Policy {
         accept_avif: false,
         ..Policy::default()
     };
     let engine = Engine::new(Limits::default(), refusing);
-    let read = engine.inspect(&header).map(|header| header.format);
+    let read = engine.inspect(&avif).map(|header| header.format);
     assert_eq!(read, Ok(MediaType::Avif));
-    let refused = engine.verify(&header, &Cancel::never());
+    let refused = engine.verify(&avif, &Cancel::never());
     assert_eq!(refused, Err(Error::NotAccepted(MediaType::Avif)));
+}
+
+/// The library which `make setup-svt` installs.
+fn svt_av1() -> Option<std::path::PathBuf> {
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../.tools/svt/libSvtAv1Enc.so.4"
+    );
+    let path = std::path::PathBuf::from(path);
+    if !path.exists() {
+        // `eprintln!` would be captured and dropped with the output of a passing test.
+        let _ = writeln!(
+            std::io::stderr(),
+            "SKIPPED svt_av1: `make setup-svt` installs it"
+        );
+        return None;
+    }
+    Some(path)
+}
+
+#[test]
+fn svt_av1_encodes_where_it_is_found_and_libaom_else() {
+    let engine = |svt_av1| {
+        let policy = Policy {
+            svt_av1,
+            ..Policy::default()
+        };
+        Engine::new(Limits::default(), policy)
+    };
+    let render = |engine: &Engine, source: &[u8]| {
+        let request = Request {
+            source,
+            transform: &"format=avif,quality=90".parse().unwrap(),
+            accepts: Accepts::default(),
+        };
+        engine.render(&request, &Cancel::never()).unwrap().bytes
+    };
+    let none = engine(Some("/nowhere/libSvtAv1Enc.so".into()));
+    assert!(none.avif_encoder().starts_with("libaom 3."));
+    assert!(inspect(&render(&none, &gradient(9, 9)), &Limits::default()).is_ok());
+
+    let Some(path) = svt_av1() else { return };
+    let svt = engine(Some(path));
+    assert!(svt.avif_encoder().starts_with("SVT-AV1 4."));
+    assert_ne!(svt.rendering(), none.rendering());
+    for (width, height) in [(1, 1), (3, 70), (64, 64), (65, 63), (400, 301)] {
+        let source = gradient(width, height);
+        let made = render(&svt, &source);
+        let header = inspect(&made, &Limits::default()).unwrap();
+        assert_eq!((header.width, header.height), (width, height));
+        let (before, after) = (Picture::of(&source), Picture::of(&made));
+        for (x, y) in [(0, 0), (width / 2, height / 2), (width - 1, height - 1)] {
+            after.is(x, y, before.at(x, y));
+        }
+    }
+    // Several at a time.
+    let source = gradient(300, 200);
+    let expected = render(&svt, &source);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| assert_eq!(render(&svt, &source), expected));
+        }
+    });
 }

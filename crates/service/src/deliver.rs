@@ -9,8 +9,8 @@ use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared, WeakShared};
 use model::transform::{Format, InvalidOptions};
 use model::{
-    Account, AccountHash, AccountId, Image, ImageId, MediaType, Policy, Source, Timestamp,
-    Transform, VariantName, signed_url,
+    Account, AccountHash, AccountId, Image, ImageId, MediaType, Source, Timestamp, Transform,
+    VariantName, signed_url,
 };
 use pixels::{Accepts, Cancel, RenditionFormat, Request};
 use ring::digest;
@@ -196,7 +196,7 @@ impl Service {
         } else {
             Accepts::default()
         };
-        let key = rendition_key(&source, &transform, accepts, &self.settings.policy);
+        let key = rendition_key(&source, &transform, accepts, &self.engine.rendering());
         let etag = format!("\"cf-{}:{}\"", short(&key.transform), short(&source.sha256));
         Ok(Delivered {
             etag,
@@ -354,11 +354,10 @@ fn rendition_key(
     source: &Source,
     transform: &Transform,
     accepts: Accepts,
-    policy: &Policy,
+    engine: &str,
 ) -> RenditionKey {
     let Accepts { avif, webp } = accepts;
-    let policy = policy.rendering();
-    let text = format!("{ENGINE} {policy} avif={avif} webp={webp} {transform}");
+    let text = format!("{ENGINE} {engine} avif={avif} webp={webp} {transform}");
     let hash = digest::digest(&digest::SHA256, text.as_bytes());
     let mut bytes = [0; 32];
     bytes.copy_from_slice(hash.as_ref());

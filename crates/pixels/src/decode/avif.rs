@@ -1,0 +1,449 @@
+//! AVIF: items of AV1, alone or in a grid, with alpha in an item of its own (AV1 Image File Format).
+
+use crate::colour::{self, Profile, Samples};
+use crate::heif::Heif;
+use crate::inspect::u16_at;
+use crate::raster::Raster;
+use crate::steps::cut;
+use crate::{Cancel, Error};
+
+use super::av1::{self, Coding, Picture, Row};
+
+/// The primary picture as stored, cut to what is shown.
+pub(super) fn decode(source: &[u8], cancel: &Cancel) -> Result<Raster, Error> {
+    let heif = Heif::read(source).ok_or_else(|| Error::corrupt("no picture"))?;
+    let item = heif.primary;
+    let size = heif
+        .size(item)
+        .ok_or_else(|| Error::corrupt("it does not say its size"))?;
+    let colour = read(&heif, item, size, Wanted::Colour, cancel)?;
+    let alpha = match (heif.alpha_of(item), alpha_of_tiles(&heif, item)) {
+        (Some(alpha), _) => Some((
+            read(&heif, alpha, size, Wanted::Alpha, cancel)?,
+            heif.is_premultiplied(item, alpha),
+        )),
+        (None, Some(tiles)) => Some((
+            read_grid(&heif, item, &tiles, size, Wanted::Alpha, cancel)?,
+            false,
+        )),
+        (None, None) => None,
+    };
+    let coding = colour.coding;
+    let samples = match alpha {
+        Some((alpha, premultiplied)) => with_alpha(
+            &colour.samples,
+            colour.channels,
+            &alpha.samples,
+            premultiplied,
+        ),
+        None if colour.channels == 1 => Samples::Gray(colour.samples),
+        None => Samples::Rgb(colour.samples),
+    };
+    let profile = match heif.icc(item) {
+        Some(icc) => Some(Profile::Icc(icc)),
+        None => Some(Profile::Cicp {
+            primaries: coding.primaries,
+            transfer: coding.transfer,
+        }),
+    };
+    let raster = colour::to_srgb_from(size.0, size.1, samples, profile);
+    Ok(match heif.display(item).cut {
+        Some(rect) => cut::cut(&raster, rect),
+        None => raster,
+    })
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wanted {
+    Colour,
+    /// The brightness alone.
+    Alpha,
+}
+
+/// The samples of an item, 8 bits each.
+struct Plain {
+    /// 1 or 3.
+    channels: usize,
+    samples: Vec<u8>,
+    coding: Coding,
+}
+
+fn read(
+    heif: &Heif<'_>,
+    item: u32,
+    size: (u32, u32),
+    wanted: Wanted,
+    cancel: &Cancel,
+) -> Result<Plain, Error> {
+    match heif.kind(item) {
+        Some([b'a', b'v', b'0', b'1']) => {
+            let plain = read_coded(heif, item, size, wanted, cancel)?;
+            if plain.0 == size {
+                Ok(plain.1)
+            } else {
+                Err(Error::corrupt("the picture has another size than it says"))
+            }
+        }
+        Some([b'g', b'r', b'i', b'd']) => {
+            let tiles = heif.referred(item, *b"dimg");
+            read_grid(heif, item, tiles, size, wanted, cancel)
+        }
+        _ => Err(Error::corrupt("its picture is of an unknown kind")),
+    }
+}
+
+/// The alpha of a grid whose every tile has its own.
+fn alpha_of_tiles(heif: &Heif<'_>, item: u32) -> Option<Vec<u32>> {
+    if heif.kind(item) != Some(*b"grid") {
+        return None;
+    }
+    let tiles = heif.referred(item, *b"dimg").iter();
+    tiles.map(|tile| heif.alpha_of(*tile)).collect()
+}
+
+/// An item which is AV1 itself, with its size.
+fn read_coded(
+    heif: &Heif<'_>,
+    item: u32,
+    most: (u32, u32),
+    wanted: Wanted,
+    cancel: &Cancel,
+) -> Result<((u32, u32), Plain), Error> {
+    cancel.check()?;
+    let bytes = heif.bytes(item);
+    let bytes = bytes.ok_or_else(|| Error::corrupt("the picture is cut off"))?;
+    // Coded pictures are whole blocks, and may stand out a little where they are tiles.
+    let area_max = u64::from(most.0.next_multiple_of(64)) * u64::from(most.1.next_multiple_of(64));
+    let picture = av1::decode(&bytes, area_max)?;
+    let said = heif.properties(item, *b"colr").find_map(nclx);
+    let coding = said.unwrap_or_else(|| picture.coding());
+    let plain = convert(&picture, coding, wanted, cancel)?;
+    Ok((picture.size(), plain))
+}
+
+/// The `tiles` of a grid side by side; what stands out on the right and below is not shown.
+fn read_grid(
+    heif: &Heif<'_>,
+    item: u32,
+    tiles: &[u32],
+    (width, height): (u32, u32),
+    wanted: Wanted,
+    cancel: &Cancel,
+) -> Result<Plain, Error> {
+    let broken = || Error::corrupt("its grid is broken");
+    let grid = heif.grid(item).ok_or_else(broken)?;
+    if (grid.width, grid.height) != (width, height)
+        || tiles.len() as u64 != u64::from(grid.rows) * u64::from(grid.columns)
+    {
+        return Err(broken());
+    }
+    let mut whole: Option<(Plain, (u32, u32))> = None;
+    for (number, tile) in tiles.iter().enumerate() {
+        // A grid in a grid could be its own tile.
+        if heif.kind(*tile) != Some(*b"av01") {
+            return Err(broken());
+        }
+        let (tile_size, plain) = read_coded(heif, *tile, (width, height), wanted, cancel)?;
+        let (whole, expected) = match &mut whole {
+            Some((whole, expected)) => (whole, *expected),
+            empty => {
+                let covers = |tile: u32, count: u32, side: u32| {
+                    let across = u64::from(tile) * u64::from(count);
+                    across >= u64::from(side) && across - u64::from(tile) < u64::from(side)
+                };
+                if !covers(tile_size.0, grid.columns, width)
+                    || !covers(tile_size.1, grid.rows, height)
+                {
+                    return Err(broken());
+                }
+                let samples = width as usize * height as usize * plain.channels;
+                let first = Plain {
+                    channels: plain.channels,
+                    samples: vec![0; samples],
+                    coding: plain.coding,
+                };
+                let (whole, expected) = empty.insert((first, tile_size));
+                (whole, *expected)
+            }
+        };
+        if tile_size != expected || plain.channels != whole.channels {
+            return Err(broken());
+        }
+        let column = number as u32 % grid.columns;
+        let row = number as u32 / grid.columns;
+        paste(whole, width, &plain, tile_size, (column, row));
+    }
+    let (mut whole, _) = whole.ok_or_else(broken)?;
+    if let Some(said) = heif.properties(item, *b"colr").find_map(nclx) {
+        (whole.coding.primaries, whole.coding.transfer) = (said.primaries, said.transfer);
+    }
+    Ok(whole)
+}
+
+fn paste(
+    whole: &mut Plain,
+    width: u32,
+    tile: &Plain,
+    (tile_width, tile_height): (u32, u32),
+    (column, row): (u32, u32),
+) {
+    let channels = whole.channels;
+    let left = column as usize * tile_width as usize;
+    let kept = (tile_width as usize).min((width as usize).saturating_sub(left)) * channels;
+    let rows = whole.samples.chunks_exact_mut(width as usize * channels);
+    let tile_rows = tile.samples.chunks_exact(tile_width as usize * channels);
+    let top = row as usize * tile_height as usize;
+    for (to, from) in rows.skip(top).zip(tile_rows) {
+        to[left * channels..][..kept].copy_from_slice(&from[..kept]);
+    }
+}
+
+/// What a `colr` box of the kind `nclx` says (14496-12, section 12.1.5).
+fn nclx(body: &[u8]) -> Option<Coding> {
+    (body.get(..4)? == b"nclx").then_some(())?;
+    Some(Coding {
+        primaries: u16_at(body, 4)?,
+        transfer: u16_at(body, 6)?,
+        matrix: u16_at(body, 8)?,
+        full_range: *body.get(10)? >> 7 == 1,
+    })
+}
+
+/// Colour and alpha together.
+fn with_alpha(colour: &[u8], channels: usize, alpha: &[u8], premultiplied: bool) -> Samples {
+    let undo = |value: u8, alpha: u8| match alpha {
+        255 => value,
+        0 => 0,
+        _ => ((u32::from(value) * 255 + u32::from(alpha) / 2) / u32::from(alpha)).min(255) as u8,
+    };
+    let mut samples = Vec::with_capacity(alpha.len() * (channels + 1));
+    for (pixel, alpha) in colour.chunks_exact(channels).zip(alpha) {
+        samples.extend(pixel.iter().map(|value| {
+            if premultiplied {
+                undo(*value, *alpha)
+            } else {
+                *value
+            }
+        }));
+        samples.push(*alpha);
+    }
+    if channels == 1 {
+        Samples::GrayAlpha(samples)
+    } else {
+        Samples::Rgba(samples)
+    }
+}
+
+/// Brightness and colour to red, green and blue (AV1 specification, section 6.4.2, and H.273).
+fn convert(
+    picture: &Picture,
+    coding: Coding,
+    wanted: Wanted,
+    cancel: &Cancel,
+) -> Result<Plain, Error> {
+    let (width, height) = picture.size();
+    let (width, height) = (width as usize, height as usize);
+    let monochrome = picture.is_monochrome() || wanted == Wanted::Alpha;
+    let channels = if monochrome { 1 } else { 3 };
+    let range = Range::new(picture.bits(), coding.full_range);
+    let mixing = Mixing::of(coding.matrix);
+    let mut samples = vec![0; width * height * channels];
+    let mut brightness = vec![0.0; width];
+    let mut colours = [Upsampled::new(picture), Upsampled::new(picture)];
+    for (y, row) in samples.chunks_exact_mut(width * channels).enumerate() {
+        if y % 64 == 0 {
+            cancel.check()?;
+        }
+        read_row(&picture.row(0, y), &mut brightness);
+        if monochrome {
+            for (to, value) in row.iter_mut().zip(&brightness) {
+                *to = byte(range.brightness(*value));
+            }
+            continue;
+        }
+        for (number, colour) in colours.iter_mut().enumerate() {
+            colour.read(picture, number + 1, y);
+        }
+        let pixels = row.chunks_exact_mut(3).zip(&brightness);
+        let pairs = colours[0].row.iter().zip(&colours[1].row);
+        for ((pixel, value), (blue, red)) in pixels.zip(pairs) {
+            let rgb = match mixing {
+                // Green, blue and red as they are.
+                Mixing::Identity => [
+                    range.brightness(*red),
+                    range.brightness(*value),
+                    range.brightness(*blue),
+                ],
+                Mixing::Linear(mix) => {
+                    let (blue, red) = (range.colour(*blue), range.colour(*red));
+                    mix.rgb(range.brightness(*value), blue, red)
+                }
+                Mixing::Ycgco => {
+                    let (green, orange) = (range.colour(*blue), range.colour(*red));
+                    let rest = range.brightness(*value) - green;
+                    [
+                        rest + orange,
+                        range.brightness(*value) + green,
+                        rest - orange,
+                    ]
+                }
+            };
+            pixel.copy_from_slice(&rgb.map(byte));
+        }
+    }
+    Ok(Plain {
+        channels,
+        samples,
+        coding,
+    })
+}
+
+fn byte(value: f32) -> u8 {
+    (value * 255.0 + 0.5) as u8
+}
+
+fn read_row(row: &Row<'_>, to: &mut [f32]) {
+    match row {
+        Row::Bytes(bytes) => {
+            for (to, value) in to.iter_mut().zip(*bytes) {
+                *to = f32::from(*value);
+            }
+        }
+        Row::Words(words) => {
+            for (to, value) in to.iter_mut().zip(*words) {
+                *to = f32::from(*value);
+            }
+        }
+    }
+}
+
+/// What numbers mean: 0 to 1 for brightness, -0.5 to 0.5 for colour.
+#[derive(Clone, Copy)]
+struct Range {
+    black: f32,
+    brightness: f32,
+    middle: f32,
+    colour: f32,
+}
+
+impl Range {
+    fn new(bits: u32, full: bool) -> Self {
+        let unit = (1 << (bits - 8)) as f32;
+        let most = ((1 << bits) - 1) as f32;
+        let (black, brightness, colour) = if full {
+            (0.0, most, most)
+        } else {
+            (16.0 * unit, 219.0 * unit, 224.0 * unit)
+        };
+        Self {
+            black,
+            brightness: 1.0 / brightness,
+            middle: 128.0 * unit,
+            colour: 1.0 / colour,
+        }
+    }
+
+    fn brightness(self, value: f32) -> f32 {
+        (value - self.black) * self.brightness
+    }
+
+    fn colour(self, value: f32) -> f32 {
+        (value - self.middle) * self.colour
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Mixing {
+    Identity,
+    Linear(Mix),
+    Ycgco,
+}
+
+/// The shares of red and blue in brightness, and what follows from them.
+#[derive(Clone, Copy)]
+struct Mix {
+    red: f32,
+    blue: f32,
+}
+
+impl Mixing {
+    /// By the number of H.273, table 4. What is unknown is taken for the matrix of JPEG.
+    fn of(matrix: u16) -> Self {
+        let (red, blue) = match matrix {
+            0 => return Self::Identity,
+            8 => return Self::Ycgco,
+            1 => (0.2126, 0.0722),
+            4 => (0.30, 0.11),
+            7 => (0.212, 0.087),
+            9 => (0.2627, 0.0593),
+            _ => (0.299, 0.114),
+        };
+        Self::Linear(Mix { red, blue })
+    }
+}
+
+impl Mix {
+    fn rgb(self, brightness: f32, blue: f32, red: f32) -> [f32; 3] {
+        let r = brightness + 2.0 * (1.0 - self.red) * red;
+        let b = brightness + 2.0 * (1.0 - self.blue) * blue;
+        let g = (brightness - self.red * r - self.blue * b) / (1.0 - self.red - self.blue);
+        [r, g, b]
+    }
+}
+
+/// A row of colour at the resolution of brightness. Samples lie in the middle of those which share
+/// them, as in JPEG, and in between is interpolated.
+struct Upsampled {
+    row: Vec<f32>,
+    near: Vec<f32>,
+    far: Vec<f32>,
+}
+
+impl Upsampled {
+    fn new(picture: &Picture) -> Self {
+        let width = picture.size().0 as usize;
+        let stored = if picture.subsampling().0 {
+            width.div_ceil(2)
+        } else {
+            width
+        };
+        Self {
+            row: vec![0.0; width],
+            near: vec![0.0; stored],
+            far: vec![0.0; stored],
+        }
+    }
+
+    fn read(&mut self, picture: &Picture, plane: usize, y: usize) {
+        let (across, down) = picture.subsampling();
+        if down {
+            let near = y / 2;
+            let far = if y.is_multiple_of(2) {
+                near.saturating_sub(1)
+            } else {
+                near + 1
+            };
+            read_row(&picture.row(plane, near), &mut self.near);
+            read_row(&picture.row(plane, far), &mut self.far);
+            for (near, far) in self.near.iter_mut().zip(&self.far) {
+                *near = 0.75 * *near + 0.25 * far;
+            }
+        } else {
+            read_row(&picture.row(plane, y), &mut self.near);
+        }
+        if !across {
+            self.row.copy_from_slice(&self.near);
+            return;
+        }
+        let last = self.near.len().saturating_sub(1);
+        for (x, pair) in self.row.chunks_mut(2).enumerate() {
+            let here = self.near[x];
+            let before = self.near[x.saturating_sub(1)];
+            let after = self.near[(x + 1).min(last)];
+            pair[0] = 0.75 * here + 0.25 * before;
+            if let Some(second) = pair.get_mut(1) {
+                *second = 0.75 * here + 0.25 * after;
+            }
+        }
+    }
+}
