@@ -163,6 +163,8 @@ settings! {
         /// The library of SVT-AV1, which encodes AVIF smaller than the built-in libaom. Without it,
         /// one beside the program or of the system is used, if it is version 4.1 or newer.
         svt_av1: Option<PathBuf>, Kind::Path, "";
+        /// Whether animated PNG stays animated, as GIF or WebP; without it, its default image is taken.
+        animate_png: bool, Kind::Switch, "false";
     }
     "API" {
         /// Whether `true`, `false` and numbers in flattened metadata lose their quotes.
@@ -283,6 +285,7 @@ impl Config {
             avif_side_auto: self.avif_side_auto,
             avif_side_explicit: self.avif_side_explicit,
             svt_av1: self.svt_av1.clone(),
+            animate_png: self.animate_png,
         }
     }
 

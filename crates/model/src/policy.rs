@@ -20,6 +20,8 @@ pub struct Policy {
     pub avif_side_explicit: u32,
     /// The library of SVT-AV1; `None` looks for it.
     pub svt_av1: Option<PathBuf>,
+    /// Whether animated PNG stays animated, as GIF or WebP; else its default image is taken.
+    pub animate_png: bool,
 }
 
 impl Default for Policy {
@@ -33,6 +35,7 @@ impl Default for Policy {
             avif_side_auto: 1_200,
             avif_side_explicit: 1_600,
             svt_av1: None,
+            animate_png: false,
         }
     }
 }
@@ -46,12 +49,14 @@ impl Policy {
             strict_png,
             avif_side_auto,
             avif_side_explicit,
+            animate_png,
             accept_avif: _,
             accept_heic: _,
             svt_av1: _,
         } = self;
         format!(
-            "gamma={gamma:?} dpr={dpr_max} png={strict_png} avif={avif_side_auto},{avif_side_explicit}"
+            "gamma={gamma:?} dpr={dpr_max} png={strict_png} apng={animate_png} \
+             avif={avif_side_auto},{avif_side_explicit}"
         )
     }
 }

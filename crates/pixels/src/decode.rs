@@ -1,5 +1,6 @@
 //! Bytes to pixels: one file per format.
 
+mod apng;
 mod av1;
 mod avif;
 mod gif;
@@ -53,8 +54,9 @@ pub(crate) fn first_picture(
     Ok(raster.without_idle_alpha())
 }
 
-/// The pictures of a GIF or WebP, one after another.
+/// The pictures of a GIF, WebP or APNG, one after another.
 pub(crate) enum Animation<'a> {
+    Apng(Box<apng::Frames<'a>>),
     Gif(Box<gif::Frames<'a>>),
     Webp(webp::Frames<'a>),
 }
@@ -66,12 +68,16 @@ impl<'a> Animation<'a> {
                 gif::Frames::new(source, header).map(|frames| Self::Gif(Box::new(frames)))
             }
             MediaType::Webp => webp::Frames::new(source, header).map(Self::Webp),
+            MediaType::Png => {
+                apng::Frames::new(source, header).map(|frames| Self::Apng(Box::new(frames)))
+            }
             format => Err(Error::NoDecoder(format)),
         }
     }
 
     pub(crate) fn plays(&self) -> Plays {
         match self {
+            Self::Apng(frames) => frames.plays(),
             Self::Gif(frames) => frames.plays(),
             Self::Webp(frames) => frames.plays(),
         }
@@ -81,6 +87,7 @@ impl<'a> Animation<'a> {
     pub(crate) fn next(&mut self, cancel: &Cancel) -> Result<Option<Frame>, Error> {
         cancel.check()?;
         match self {
+            Self::Apng(frames) => frames.next(),
             Self::Gif(frames) => frames.next(),
             Self::Webp(frames) => frames.next(),
         }

@@ -72,7 +72,7 @@ impl Engine {
     /// Reads the header of an image, whose type follows from its bytes. What is no image or over the
     /// limits is an error; nothing is allocated on the word of the header.
     pub fn inspect(&self, source: &[u8]) -> Result<Header, Error> {
-        inspect(source, self.limits())
+        inspect::with_apng(source, self.limits(), self.policy().animate_png)
     }
 
     /// Judges an upload: [`Engine::inspect`], whether the format is accepted, and whether the picture

@@ -21,7 +21,8 @@ pub struct Header {
     pub width: u32,
     /// Pixels as displayed, after EXIF orientation; 0 for SVG.
     pub height: u32,
-    /// Pictures of the animation, 1 for stills. Of APNG only the default image counts.
+    /// Pictures of the animation, 1 for stills. Of APNG only the default image counts, unless
+    /// `Policy::animate_png` is set.
     pub frames: u32,
     /// How the stored pixels are turned for display, 1 to 8 as EXIF numbers it; 1 where the format
     /// has another way, which `width` and `height` then include already.
@@ -79,9 +80,15 @@ const FRAME_AREA_MIN: u64 = 64 * 64;
 /// Reads the header of an image, whose type follows from its bytes. What is no accepted image or
 /// over `limits` is an error; nothing is allocated on the word of the header.
 pub fn inspect(source: &[u8], limits: &Limits) -> Result<Header, Error> {
+    with_apng(source, limits, false)
+}
+
+/// [`inspect`], which counts the frames of APNG if `apng` says so.
+pub(crate) fn with_apng(source: &[u8], limits: &Limits, apng: bool) -> Result<Header, Error> {
     let format = recognise(source)?;
     let found = match format {
         MediaType::Jpeg => jpeg::find(source),
+        MediaType::Png if apng => png::find_animation(source),
         MediaType::Png => png::find(source),
         MediaType::Gif => gif::find(source),
         MediaType::Webp => webp::find(source),

@@ -4,8 +4,8 @@ use crate::decode::{self, Animation};
 use crate::{Cancel, Error, Header, inspect, sanitise_svg};
 
 /// Whether the picture is really there: JPEG is decoded at an eighth of its size, PNG row by row,
-/// and every frame of GIF and WebP, and AVIF as a whole. SVG has to survive sanitising. HEIC is only
-/// inspected in this build.
+/// every frame of GIF, WebP and, where it counts as one, APNG, and AVIF as a whole. SVG has to survive
+/// sanitising. HEIC is only inspected in this build.
 pub(crate) fn verify(
     source: &[u8],
     header: &Header,
@@ -17,12 +17,12 @@ pub(crate) fn verify(
         MediaType::Jpeg => decode::jpeg::verify(source, limits)?,
         MediaType::Png if !inspect::png::is_whole(source) => return Err(cut_off()),
         MediaType::Webp if !inspect::webp::is_whole(source) => return Err(cut_off()),
-        MediaType::Png => decode::png::verify(source, cancel)?,
-        MediaType::Gif | MediaType::Webp if header.is_animated() => {
+        MediaType::Png if !header.is_animated() => decode::png::verify(source, cancel)?,
+        MediaType::Gif | MediaType::Webp | MediaType::Png if header.is_animated() => {
             let mut frames = Animation::new(source, header)?;
             while frames.next(cancel)?.is_some() {}
         }
-        MediaType::Gif | MediaType::Webp | MediaType::Avif => {
+        MediaType::Gif | MediaType::Webp | MediaType::Png | MediaType::Avif => {
             decode::first_picture(source, header, 8, limits, cancel).map(drop)?;
         }
         MediaType::Svg => sanitise_svg(source, limits).map(drop)?,

@@ -300,3 +300,37 @@ fn has_event(tags: &str) -> bool {
         name > 0 && rest[name..].starts_with('=')
     })
 }
+
+#[test]
+fn animated_png_has_the_frames_of_the_manifest() {
+    let policy = Policy {
+        animate_png: true,
+        ..Policy::default()
+    };
+    let engine = Engine::new(limits(), policy);
+    check_each(
+        |entry| entry.format == "PNG" && entry.frames.is_some_and(|frames| frames > 1),
+        |entry, source| {
+            let transform: Transform = "format=gif".parse().unwrap();
+            let request = Request {
+                source,
+                transform: &transform,
+                accepts: Accepts::default(),
+            };
+            let rendition = engine.render(&request, &Cancel::never());
+            match (entry.valid.as_str(), rendition) {
+                ("yes", Err(error)) => Err(error.to_string()),
+                ("yes", Ok(rendition)) => {
+                    let header = inspect(&rendition.bytes, &limits()).unwrap();
+                    // The manifest also counts a default image which is no part of the animation.
+                    let frames = [Some(header.frames), Some(header.frames + 1)];
+                    (frames.contains(&entry.frames))
+                        .then_some(())
+                        .ok_or(format!("{} frames", header.frames))
+                }
+                ("no", Ok(_)) => Err("accepted".to_owned()),
+                _ => Ok(()),
+            }
+        },
+    );
+}

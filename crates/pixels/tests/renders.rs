@@ -360,6 +360,31 @@ fn gif_frames(bytes: &[u8]) -> (Vec<u16>, gif::Repeat) {
     (delays, decoder.repeat())
 }
 
+/// What is seen after each frame of a GIF whose frames stay.
+fn gif_canvases(bytes: &[u8]) -> Vec<Vec<[u8; 4]>> {
+    let mut options = gif::DecodeOptions::new();
+    options.set_color_output(gif::ColorOutput::RGBA);
+    let mut decoder = options.read_info(bytes).unwrap();
+    let (width, height) = (usize::from(decoder.width()), usize::from(decoder.height()));
+    let mut canvas = vec![[0; 4]; width * height];
+    let mut seen = Vec::new();
+    while let Some(frame) = decoder.read_next_frame().unwrap() {
+        for (index, pixel) in frame.buffer.chunks(4).enumerate() {
+            let x = usize::from(frame.left) + index % usize::from(frame.width);
+            let y = usize::from(frame.top) + index / usize::from(frame.width);
+            if pixel[3] != 0 {
+                canvas[y * width + x] = pixel.try_into().unwrap();
+            }
+        }
+        assert!(matches!(
+            frame.dispose,
+            gif::DisposalMethod::Keep | gif::DisposalMethod::Any
+        ));
+        seen.push(canvas.clone());
+    }
+    seen
+}
+
 #[test]
 fn an_animation_keeps_frames_delays_and_loops() {
     for repeat in [gif::Repeat::Infinite, gif::Repeat::Finite(4)] {
@@ -382,21 +407,79 @@ fn an_animation_keeps_frames_delays_and_loops() {
 fn frames_are_composed_before_they_are_resized() {
     let source = animated_gif(80, 40, Some(gif::Repeat::Infinite));
     let gif = rendered(&source, "width=40").bytes;
-    let mut options = gif::DecodeOptions::new();
-    options.set_color_output(gif::ColorOutput::RGBA);
-    let mut decoder = options.read_info(gif.as_slice()).unwrap();
-    let mut canvas = vec![0; 40 * 20 * 4];
-    let mut seen = Vec::new();
-    while let Some(frame) = decoder.read_next_frame().unwrap() {
-        for (index, pixel) in frame.buffer.chunks(4).enumerate() {
-            let x = usize::from(frame.left) + index % usize::from(frame.width);
-            let y = usize::from(frame.top) + index / usize::from(frame.width);
-            canvas[(y * 40 + x) * 4..][..4].copy_from_slice(pixel);
-        }
-        let at = |x: usize| -> [u8; 4] { canvas[(10 * 40 + x) * 4..][..4].try_into().unwrap() };
-        seen.push([at(8), at(32)]);
-    }
+    let seen: Vec<[[u8; 4]; 2]> = gif_canvases(&gif)
+        .iter()
+        .map(|canvas| [canvas[10 * 40 + 8], canvas[10 * 40 + 32]])
+        .collect();
     assert_eq!(seen, [[RED, RED], [GREEN, RED], [BLUE, RED]]);
+}
+
+/// A red picture, on which a green quarter is laid and taken away again, and a blue one put.
+fn animated_png() -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, 40, 20);
+    encoder.set_color(png::ColorType::Rgba);
+    encoder.set_animated(3, 5).unwrap();
+    encoder.set_frame_delay(1, 10).unwrap();
+    let mut writer = encoder.write_header().unwrap();
+    writer.write_image_data(&RED.repeat(800)).unwrap();
+    writer.set_frame_dimension(20, 10).unwrap();
+    writer.set_blend_op(png::BlendOp::Over).unwrap();
+    writer.set_dispose_op(png::DisposeOp::Previous).unwrap();
+    let half: Vec<u8> = (0..200)
+        .flat_map(|index| [0, 255, 0, if index % 20 < 10 { 255 } else { 0 }])
+        .collect();
+    writer.write_image_data(&half).unwrap();
+    writer.set_frame_position(20, 10).unwrap();
+    writer.set_blend_op(png::BlendOp::Source).unwrap();
+    writer.set_dispose_op(png::DisposeOp::None).unwrap();
+    writer.set_frame_delay(3, 10).unwrap();
+    writer.write_image_data(&BLUE.repeat(200)).unwrap();
+    writer.finish().unwrap();
+    bytes
+}
+
+#[test]
+fn an_animated_png_moves_where_the_operator_wants_it() {
+    let source = animated_png();
+    let engine = |animate_png| {
+        let policy = Policy {
+            animate_png,
+            ..Policy::default()
+        };
+        Engine::new(Limits::default(), policy)
+    };
+    let transform = Transform::default();
+    let request = Request {
+        source: &source,
+        transform: &transform,
+        accepts: Accepts::default(),
+    };
+    let never = Cancel::never();
+    assert_eq!(engine(false).verify(&source, &never).unwrap().frames, 1);
+    let still = engine(false).render(&request, &never).unwrap();
+    assert_eq!(still.format, RenditionFormat::Image(MediaType::Jpeg));
+
+    assert_eq!(engine(true).verify(&source, &never).unwrap().frames, 3);
+    let moving = engine(true).render(&request, &never).unwrap();
+    assert_eq!(moving.format, RenditionFormat::Image(MediaType::Gif));
+    assert_eq!(
+        gif_frames(&moving.bytes),
+        (vec![10, 10, 30], gif::Repeat::Finite(4))
+    );
+    let at = [(2, 2), (15, 2), (30, 15)];
+    let seen: Vec<[[u8; 4]; 3]> = gif_canvases(&moving.bytes)
+        .iter()
+        .map(|canvas| at.map(|(x, y)| canvas[y * 40 + x]))
+        .collect();
+    assert_eq!(seen, [[RED; 3], [GREEN, RED, RED], [RED, RED, BLUE]]);
+
+    // A later frame which is damaged matters only where it counts. IEND has 12 bytes, a checksum 4.
+    let mut damaged = source.clone();
+    let place = damaged.len() - 20;
+    damaged[place] ^= 0xff;
+    assert!(engine(false).verify(&damaged, &never).is_ok());
+    assert!(engine(true).verify(&damaged, &never).is_err());
 }
 
 #[test]

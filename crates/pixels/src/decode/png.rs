@@ -1,4 +1,4 @@
-//! PNG, of every colour type and depth. Of APNG the default image is taken.
+//! PNG, of every colour type and depth; of APNG the default image.
 
 use std::io::Cursor;
 
@@ -13,7 +13,7 @@ use crate::{Cancel, Error};
 const MEMORY_MAX: usize = 64 * 1024 * 1024;
 
 pub(super) fn decode(source: &[u8], cancel: &Cancel) -> Result<Raster, Error> {
-    let mut reader = reader(source)?;
+    let mut reader = reader(source, Transformations::EXPAND)?;
     let (width, height) = reader.info().size();
     let (colour_type, _) = reader.output_color_type();
     let length = reader
@@ -38,15 +38,22 @@ pub(super) fn decode(source: &[u8], cancel: &Cancel) -> Result<Raster, Error> {
         ColorType::Rgba => Samples::Rgba(samples),
         ColorType::Rgb | ColorType::Indexed => Samples::Rgb(samples),
     };
-    let info = reader.info();
-    // An sRGB chunk has the last word, as the format demands.
-    let profile = info.icc_profile.as_deref().filter(|_| info.srgb.is_none());
-    Ok(colour::to_srgb(width, height, samples, profile))
+    Ok(colour::to_srgb(
+        width,
+        height,
+        samples,
+        profile(reader.info()),
+    ))
+}
+
+/// An sRGB chunk has the last word, as the format demands.
+pub(super) fn profile<'a>(info: &'a png::Info<'_>) -> Option<&'a [u8]> {
+    info.icc_profile.as_deref().filter(|_| info.srgb.is_none())
 }
 
 /// Reads every row and throws it away.
 pub(crate) fn verify(source: &[u8], cancel: &Cancel) -> Result<(), Error> {
-    let mut reader = reader(source)?;
+    let mut reader = reader(source, Transformations::EXPAND)?;
     loop {
         cancel.check()?;
         if reader.next_row().map_err(Error::corrupt)?.is_none() {
@@ -56,9 +63,13 @@ pub(crate) fn verify(source: &[u8], cancel: &Cancel) -> Result<(), Error> {
     Ok(())
 }
 
-fn reader(source: &[u8]) -> Result<png::Reader<Cursor<&[u8]>>, Error> {
+/// With samples of 8 bits, and what else is asked for.
+pub(super) fn reader(
+    source: &[u8],
+    asked: Transformations,
+) -> Result<png::Reader<Cursor<&[u8]>>, Error> {
     let mut decoder = Decoder::new_with_limits(Cursor::new(source), Limits { bytes: MEMORY_MAX });
-    decoder.set_transformations(Transformations::EXPAND | Transformations::STRIP_16);
+    decoder.set_transformations(asked | Transformations::EXPAND | Transformations::STRIP_16);
     decoder.set_ignore_text_chunk(true);
     decoder.read_info().map_err(Error::corrupt)
 }

@@ -28,6 +28,25 @@ pub(super) fn find(source: &[u8]) -> Result<Found, Error> {
     })
 }
 
+/// [`find`], with the frames of APNG: as many as are promised, if they are there. Promises after the
+/// picture do not count.
+pub(super) fn find_animation(source: &[u8]) -> Result<Found, Error> {
+    let mut promised = 0;
+    let mut found = 0_u32;
+    for (name, body) in chunks(source) {
+        match name {
+            b"acTL" if promised == 0 => promised = u32_at(body, 0).unwrap_or_default(),
+            b"IDAT" if promised == 0 => break,
+            b"fcTL" => found = found.saturating_add(1),
+            _ => {}
+        }
+    }
+    Ok(Found {
+        frames: promised.min(found).max(1),
+        ..find(source)?
+    })
+}
+
 /// The EXIF block: a TIFF structure.
 pub(crate) fn exif(source: &[u8]) -> Option<&[u8]> {
     chunks(source)
