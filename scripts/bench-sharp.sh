@@ -16,8 +16,8 @@ fi
 scripts/setup-bench.sh >&2
 program=${CALOTYPE_BENCH_PROGRAM:-}
 if [[ -z $program ]]; then
-    cargo bench --locked --package pixels --bench renders --no-run >&2
-    program=$(cargo bench --locked --package pixels --bench renders --no-run --message-format json 2>/dev/null |
-        sed -n 's/.*"name":"renders".*"executable":"\([^"]*\)".*/\1/p')
+    cargo bench --locked --package pixels --bench jobs --no-run >&2
+    program=$(cargo bench --locked --package pixels --bench jobs --no-run --message-format json 2>/dev/null |
+        sed -n 's/.*"name":"jobs".*"executable":"\([^"]*\)".*/\1/p')
 fi
 node crates/pixels/benches/sharp/compare.mjs "$program" "$pictures" "${CALOTYPE_BENCH_ROUNDS:-5}" "$@"

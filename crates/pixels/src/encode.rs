@@ -84,7 +84,7 @@ pub(crate) fn picture(
 
 /// Encodes an animation, picture by picture.
 pub(crate) enum Animation<'a> {
-    Gif(gif::Animation),
+    Gif(Box<gif::Animation>),
     Webp(webp::Animation<'a>),
 }
 
@@ -97,7 +97,9 @@ impl<'a> Animation<'a> {
         cancel: &'a Cancel,
     ) -> Result<Self, Error> {
         match target {
-            Target::Gif => gif::Animation::new(size, plays).map(Self::Gif),
+            Target::Gif => {
+                gif::Animation::new(size, plays).map(|animation| Self::Gif(Box::new(animation)))
+            }
             Target::Webp { quality } => {
                 webp::Animation::new(size, plays, quality, cancel).map(Self::Webp)
             }

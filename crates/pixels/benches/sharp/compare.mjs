@@ -1,8 +1,8 @@
 // Compares with sharp, in turns on one machine: see scripts/bench-sharp.sh.
 //
-//   compare.mjs RENDERS IMAGES ROUNDS [ONLY]
+//   compare.mjs JOBS IMAGES ROUNDS [ONLY]
 //
-// RENDERS is the benchmark program, IMAGES the folder of sources; ONLY keeps the jobs whose name
+// JOBS is the benchmark program, IMAGES the folder of sources; ONLY keeps the jobs whose name
 // holds it. Tables in Markdown go to the standard output, everything measured to
 // target/bench-sharp/results.json.
 import { execFileSync } from 'node:child_process';
@@ -10,7 +10,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 
-const [renders, images, rounds, only = ''] = process.argv.slice(2);
+const [jobProgram, images, rounds, only = ''] = process.argv.slice(2);
 const work = 'target/bench-sharp';
 mkdirSync(work, { recursive: true });
 const peer = path.join(import.meta.dirname, 'peer.mjs');
@@ -52,7 +52,7 @@ const run = (program, ...given) =>
 const theirs = (job, times, out, concurrency = 1, atOnce = 1) =>
   JSON.parse(run(process.execPath, peer, 'render', job.file, JSON.stringify(job.chain), times, out, concurrency, atOnce));
 const mine = (job, options, times, out, threads = 1) =>
-  JSON.parse(run(renders, 'render', job.file, options, times, out, threads));
+  JSON.parse(run(jobProgram, 'render', job.file, options, times, out, threads));
 const decode = (input, output) => run(process.execPath, peer, 'decode', input, output);
 const median = (values) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];
 const decoded = new Map();
@@ -64,7 +64,7 @@ function scores(job, size, files) {
   decoded.set(source, true);
   const strips = files.map((file) => `${file}.png`);
   files.forEach((file, index) => decode(file, strips[index]));
-  const lines = run(renders, 'score', source, size.width, size.height, size.pages, ...strips);
+  const lines = run(jobProgram, 'score', source, size.width, size.height, size.pages, ...strips);
   return lines.trim().split('\n').map((line) => JSON.parse(line));
 }
 

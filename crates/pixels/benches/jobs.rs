@@ -1,10 +1,10 @@
 //! Renders one file over and over, and scores pictures: the half of the comparison with sharp which
 //! is ours. `scripts/bench-sharp.sh` runs both halves in turns.
 //!
-//! `renders render FILE OPTIONS TIMES [OUT] [THREADS]` prints what one rendering costs, as JSON:
+//! `jobs render FILE OPTIONS TIMES [OUT] [THREADS]` prints what one rendering costs, as JSON:
 //! `cpu` and `wall` in milliseconds, `peak` in megabytes of the whole process, `bytes`, `format`.
 //!
-//! `renders score SOURCE WIDTH HEIGHT FRAMES PICTURE…` prints two scores for each picture, which
+//! `jobs score SOURCE WIDTH HEIGHT FRAMES PICTURE…` prints two scores for each picture, which
 //! must be WIDTH×HEIGHT: SSIMULACRA2 against the source shrunk in linear light and as encoded, by
 //! Lanczos with three lobes in 32-bit floats, hence by none of the engines compared. All files are
 //! PNG; an animation is a strip of FRAMES pictures one below the other.
