@@ -3,6 +3,7 @@
 //!
 //! `jobs render FILE OPTIONS TIMES [OUT] [THREADS]` prints what one rendering costs, as JSON:
 //! `cpu` and `wall` in milliseconds, `peak` in megabytes of the whole process, `bytes`, `format`.
+//! `CALOTYPE_SVT_AV1` names the library of SVT-AV1.
 //!
 //! `jobs score SOURCE WIDTH HEIGHT FRAMES PICTURE…` prints two scores for each picture, which
 //! must be WIDTH×HEIGHT: SSIMULACRA2 against the source shrunk in linear light and as encoded, by
@@ -17,6 +18,7 @@
 use std::error::Error;
 use std::fs;
 use std::io::Cursor;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::thread;
 use std::time::Instant;
@@ -60,7 +62,11 @@ fn render(file: &str, options: &str, times: &str, more: &[&str]) -> Result<()> {
     let transform: Transform = options.parse()?;
     let times: u32 = times.parse()?;
     let threads: u32 = more.get(1).map_or(Ok(1), |threads| threads.parse())?;
-    let engine = Engine::new(Limits::default(), Policy::default());
+    let policy = Policy {
+        svt_av1: std::env::var_os("CALOTYPE_SVT_AV1").map(PathBuf::from),
+        ..Policy::default()
+    };
+    let engine = Engine::new(Limits::default(), policy);
     let once = || -> Result<Rendition> {
         let request = Request {
             source: &source,

@@ -3,10 +3,10 @@
 //   compare.mjs JOBS IMAGES ROUNDS [ONLY]
 //
 // JOBS is the benchmark program, IMAGES the folder of sources; ONLY keeps the jobs whose name
-// holds it. Tables in Markdown go to the standard output, everything measured to
-// target/bench-sharp/results.json.
+// holds it. Tables in Markdown go to the standard output, and without ONLY to docs/benchmarks.md;
+// everything measured goes to target/bench-sharp/results.json.
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 
@@ -16,6 +16,8 @@ mkdirSync(work, { recursive: true });
 const peer = path.join(import.meta.dirname, 'peer.mjs');
 
 const photo = 'photo_12mp_420.jpg';
+const svt = '.tools/svt/libSvtAv1Enc.so.4';
+const avif = { quality: 60, chromaSubsampling: '4:2:0' };
 // `sharp` is what sharp is asked for; `ours` are the options without quality. Where `quality` is
 // given, ours is the least number which scores no more than `within` below sharp, so that bytes are
 // compared at an equal score; else there is nothing to choose. `cpu` and `bytes` are the targets.
@@ -27,8 +29,13 @@ const jobs = [
   job('JPEG q80, 4:4:4 source', 'photo_6mp_444.jpg', [['resize', [800]], ['jpeg', [{ quality: 80 }]]], 'width=800,format=jpeg', 80, 0.78, 0.93),
   job('JPEG q80, 24 MP source', 'photo_24mp_420.jpg', [['resize', [800]], ['jpeg', [{ quality: 80 }]]], 'width=800,format=jpeg', 80, 0.78, 0.93),
   job('WebP q80', photo, [['resize', [800]], ['webp', [{ quality: 80 }]]], 'width=800,format=webp', 80, 0.7, 1.02),
-  job('AVIF, effort 4', photo, [['resize', [800]], ['avif', [{ quality: 60, chromaSubsampling: '4:2:0' }]]], 'width=800,format=avif', 75, 0.06, 1.2),
-  job('AVIF, effort 2', photo, [['resize', [800]], ['avif', [{ quality: 60, chromaSubsampling: '4:2:0', effort: 2 }]]], 'width=800,format=avif', 75, 0.35, 1.0),
+  ...(existsSync(svt)
+    ? [
+        job('AVIF, effort 4', photo, [['resize', [800]], ['avif', [avif]]], 'width=800,format=avif', 75, 0.06, 1.2, svt),
+        job('AVIF, effort 2', photo, [['resize', [800]], ['avif', [{ ...avif, effort: 2 }]]], 'width=800,format=avif', 75, 0.35, 1.0, svt),
+      ]
+    : []),
+  job('AVIF by libaom, effort 4', photo, [['resize', [800]], ['avif', [avif]]], 'width=800,format=avif', 75, 0.1, 1.4),
   job('PNG photo to PNG', 'photo_1200.png', [['resize', [800]], ['png', [{}]]], 'width=800,format=png-force', null, 0.6, 1.05),
   job('PNG flat art to PNG', 'ui_1600.png', [['resize', [800]], ['png', [{}]]], 'width=800,format=png-force', null, 0.6, 1.05),
   job('PNG with alpha to PNG', 'alpha_800.png', [['resize', [600]], ['png', [{}]]], 'width=600', null, 0.6, 1.05),
@@ -42,17 +49,22 @@ const jobs = [
   job('WebP to WebP, animated', 'anim_ui_24f.webp', [['resize', [240]], ['webp', [{ quality: 80 }]]], 'width=240,format=webp', 80, 0.6, 1.0),
 ].filter(({ name }) => name.includes(only));
 
-function job(name, file, steps, ours, quality, cpu, bytes) {
+function job(name, file, steps, ours, quality, cpu, bytes, svt = '/dev/null') {
   const animated = file.startsWith('anim');
-  return { name, file: path.join(images, file), chain: { animated, steps }, ours, quality, cpu, bytes };
+  return { name, file: path.join(images, file), chain: { animated, steps }, ours, quality, cpu, bytes, svt };
 }
 
-const run = (program, ...given) =>
-  execFileSync(program, given.map(String), { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'], maxBuffer: 1 << 26 });
+const run = (program, ...given) => runWith({}, program, ...given);
+const runWith = (env, program, ...given) =>
+  execFileSync(program, given.map(String), {
+    encoding: 'utf8',
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
 const theirs = (job, times, out, concurrency = 1, atOnce = 1) =>
   JSON.parse(run(process.execPath, peer, 'render', job.file, JSON.stringify(job.chain), times, out, concurrency, atOnce));
 const mine = (job, options, times, out, threads = 1) =>
-  JSON.parse(run(jobProgram, 'render', job.file, options, times, out, threads));
+  JSON.parse(runWith({ CALOTYPE_SVT_AV1: job.svt }, jobProgram, 'render', job.file, options, times, out, threads));
 const decode = (input, output) => run(process.execPath, peer, 'decode', input, output);
 const median = (values) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];
 const decoded = new Map();
@@ -85,7 +97,7 @@ function matched(job, size, wanted, within = 0.3) {
   return low;
 }
 
-const times = (cpu) => Math.max(2, Math.min(60, Math.ceil(1200 / cpu)));
+const times = (cpu) => Math.max(2, Math.min(300, Math.ceil(1500 / cpu)));
 const results = [];
 for (const job of jobs) {
   process.stderr.write(`${job.name}\n`);
@@ -135,14 +147,30 @@ for (const job of jobs.filter(({ name }) => ['JPEG q80', 'WebP q80', 'AVIF, effo
   together.push({ name: job.name, ...rates, ourPeak: peak(runs.all), sharpPeak: peak(runs.sharpJobs) });
 }
 
-writeFileSync(path.join(work, 'results.json'), JSON.stringify({ results, together }, null, 1));
+// How much the score of a picture depends on the size of its source.
+const swing = [];
+for (const width of jobs.some(({ name }) => name === 'JPEG q80') ? [768, 2000, 4000] : []) {
+  const file = path.join(work, `source-${width}.jpg`);
+  run(process.execPath, peer, 'render', path.join(images, photo), JSON.stringify({ steps: [['resize', [width]], ['jpeg', [{ quality: 92 }]]] }), 0, file, 1, 1);
+  const out = path.join(work, 'swing');
+  const ours = { file, svt: '' };
+  const size = mine(ours, 'width=640,quality=80,format=jpeg', 0, out);
+  const [score] = scores(ours, { ...size, pages: 1 }, [out]);
+  swing.push(`${width} px: ${best(score).toFixed(1)}`);
+}
 
+writeFileSync(path.join(work, 'results.json'), JSON.stringify({ results, together, swing }, null, 1));
+
+const text = [];
+const print = (line) => text.push(line);
 const number = (value, digits) => value.toLocaleString('en', { minimumFractionDigits: digits, maximumFractionDigits: digits });
 const ratio = (value, target) => `${number(value, 2)}${value <= target + 0.004 ? '' : ' **>**'} (${target})`;
-const versions = JSON.parse(run(process.execPath, peer));
-console.log(`sharp ${versions.sharp} with libvips ${versions.vips}; ${os.cpus()[0].model}, ${cores} cores; medians of ${rounds} rounds in turns.\n`);
-console.log('| job | CPU ms, ours / sharp | ratio (target) | kB, ours / sharp | ratio (target) | score as encoded | score in linear light | peak MB |');
-console.log('| --- | --- | --- | --- | --- | --- | --- | --- |');
+const loaded = JSON.parse(run(process.execPath, peer));
+print(`sharp ${loaded.sharp} with libvips ${loaded.vips}; ${os.cpus()[0].model}, ${cores} cores; medians of ${rounds} rounds in turns.`);
+print(`Node with sharp loaded takes ${number(loaded.peak, 0)} MB of the peaks of sharp.`);
+print('');
+print('| job | CPU ms, ours / sharp | ratio (target) | kB, ours / sharp | ratio (target) | score as encoded | score in linear light | peak MB |');
+print('| --- | --- | --- | --- | --- | --- | --- | --- |');
 for (const { job, quality, ours, sharp } of results) {
   const cells = [
     quality ? `${job.name} (ours ${quality})` : job.name,
@@ -154,13 +182,27 @@ for (const { job, quality, ours, sharp } of results) {
     `${number(ours.linear, 1)} / ${number(sharp.linear, 1)}`,
     `${number(ours.peak, 0)} / ${number(sharp.peak, 0)}`,
   ];
-  console.log(`| ${cells.join(' | ')} |`);
+  print(`| ${cells.join(' | ')} |`);
 }
 if (together.length > 0) {
-  console.log(`\n| images a second | ours, one thread | ours, ${cores} threads | sharp, one job on ${cores} threads | sharp, ${cores} jobs | peak MB, ours / sharp |`);
-  console.log('| --- | --- | --- | --- | --- | --- |');
+  print('');
+  print(`| images a second | ours, one thread | ours, ${cores} threads | sharp, one job on ${cores} threads | sharp, ${cores} jobs | peak MB, ours / sharp |`);
+  print('| --- | --- | --- | --- | --- | --- |');
   for (const { name, one, all, sharpThreads, sharpJobs, ourPeak, sharpPeak } of together) {
     const rates = [one, all, sharpThreads, sharpJobs].map((rate) => number(rate, 1));
-    console.log(`| ${[name, ...rates, `${number(ourPeak, 0)} / ${number(sharpPeak, 0)}`].join(' | ')} |`);
+    print(`| ${[name, ...rates, `${number(ourPeak, 0)} / ${number(sharpPeak, 0)}`].join(' | ')} |`);
   }
+}
+if (swing.length > 0) {
+  print('');
+  print(`One photo as a source of several sizes, to 640 px as JPEG q80: scores ${swing.join(', ')}.`);
+}
+console.log(text.join('\n'));
+
+const page = 'docs/benchmarks.md';
+const [start, end] = ['<!-- scripts/bench-sharp.sh writes from here -->\n', '<!-- to here -->'];
+const [before, rest] = readFileSync(page, 'utf8').split(start);
+if (only === '' && rest) {
+  const [, after] = rest.split(end);
+  writeFileSync(page, `${before}${start}\n${text.join('\n')}\n\n${end}${after}`);
 }

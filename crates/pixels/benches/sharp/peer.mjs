@@ -14,7 +14,10 @@ sharp.cache(false);
 const [mode, ...rest] = process.argv.slice(2);
 if (mode === 'render') await render(...rest);
 else if (mode === 'decode') await decode(...rest);
-else console.log(JSON.stringify({ sharp: sharp.versions.sharp, vips: sharp.versions.vips }));
+else {
+  const { sharp: version, vips } = sharp.versions;
+  console.log(JSON.stringify({ sharp: version, vips, peak: process.resourceUsage().maxRSS / 1024 }));
+}
 
 async function render(file, chain, times, out, concurrency, atOnce) {
   sharp.concurrency(Number(concurrency));
