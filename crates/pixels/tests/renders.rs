@@ -440,6 +440,31 @@ fn animated_png() -> Vec<u8> {
 }
 
 #[test]
+fn delays_are_kept_as_far_as_the_format_goes() {
+    let frames = |bytes: &[u8]| inspect(bytes, &Limits::default()).unwrap().frames;
+    for (delays, kept) in [([0, 0, 5], [0, 0, 5]), ([65_535, 1, 0], [65_535, 1, 0])] {
+        let mut source = gif::Encoder::new(Vec::new(), 8, 8, &[0, 0, 0, 255, 255, 255]).unwrap();
+        for (number, delay) in delays.into_iter().enumerate() {
+            let buffer = vec![(number % 2) as u8; 64].into();
+            let (width, height) = (8, 8);
+            let frame = gif::Frame {
+                delay,
+                width,
+                height,
+                buffer,
+                ..gif::Frame::default()
+            };
+            source.write_frame(&frame).unwrap();
+        }
+        let source = source.into_inner().unwrap();
+        assert_eq!(gif_frames(&rendered(&source, "width=4").bytes).0, kept);
+        let webp = rendered(&source, "width=4,format=webp").bytes;
+        assert_eq!(frames(&webp), 3);
+        assert_eq!(gif_frames(&rendered(&webp, "format=gif").bytes).0, kept);
+    }
+}
+
+#[test]
 fn an_animated_png_moves_where_the_operator_wants_it() {
     let source = animated_png();
     let engine = |animate_png| {

@@ -116,3 +116,96 @@ fn spans(canvas: &Raster, place: Place) -> impl Iterator<Item = (usize, usize)> 
     let bottom = place.top.saturating_add(place.height).min(height);
     (place.top.min(bottom)..bottom).map(move |y| ((y * width + left) * 4, (y * width + right) * 4))
 }
+
+#[cfg(test)]
+mod tests {
+    use model::Limits;
+
+    use super::*;
+    use crate::inspect;
+
+    const RED: [u8; 4] = [255, 0, 0, 255];
+    const GREEN: [u8; 4] = [0, 255, 0, 255];
+    const BLUE: [u8; 4] = [0, 0, 255, 255];
+    const CLEAR: [u8; 4] = [0; 4];
+
+    fn gif(height: u16, frames: &[gif::Frame<'_>]) -> Vec<u8> {
+        let global = [RED, GREEN, BLUE, CLEAR].map(|colour| [colour[0], colour[1], colour[2]]);
+        let mut encoder = gif::Encoder::new(Vec::new(), 4, height, &global.concat()).unwrap();
+        for frame in frames {
+            encoder.write_frame(frame).unwrap();
+        }
+        encoder.into_inner().unwrap()
+    }
+
+    fn seen(source: &[u8]) -> Vec<(u32, Vec<[u8; 4]>)> {
+        let header = inspect(source, &Limits::default()).unwrap();
+        let mut frames = Frames::new(source, &header).unwrap();
+        std::iter::from_fn(|| frames.next().unwrap())
+            .map(|frame| (frame.delay, frame.raster.data.as_chunks::<4>().0.to_vec()))
+            .collect()
+    }
+
+    #[test]
+    fn a_frame_leaves_the_canvas_as_its_disposal_says() {
+        // Red all over; then green in the middle, with a hole; then blue at the left.
+        for (dispose, after) in [
+            (DisposalMethod::Any, [BLUE, GREEN, RED, RED]),
+            (DisposalMethod::Keep, [BLUE, GREEN, RED, RED]),
+            (DisposalMethod::Background, [BLUE, CLEAR, CLEAR, RED]),
+            (DisposalMethod::Previous, [BLUE, RED, RED, RED]),
+        ] {
+            let part = |left, width, buffer: &'static [u8], dispose| gif::Frame {
+                left,
+                width,
+                height: 1,
+                dispose,
+                transparent: Some(3),
+                buffer: buffer.into(),
+                ..gif::Frame::default()
+            };
+            let frames = [
+                part(0, 4, &[0, 0, 0, 0], DisposalMethod::Keep),
+                part(1, 2, &[1, 3], dispose),
+                part(0, 1, &[2], DisposalMethod::Keep),
+            ];
+            let seen: Vec<_> = seen(&gif(1, &frames))
+                .into_iter()
+                .map(|frame| frame.1)
+                .collect();
+            assert_eq!(
+                seen,
+                [[RED; 4], [RED, GREEN, RED, RED], after],
+                "{dispose:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn rows_palettes_and_delays_are_those_of_the_frame() {
+        // Interlaced rows come as 0 and 8, 4, 2 and 6, then the odd ones.
+        let order = [0_u8, 8, 4, 2, 6, 1, 3, 5, 7];
+        let palette: Vec<u8> = (0..16_u8).flat_map(|row| [row, 100 + row, 7]).collect();
+        let frames = [false, true].map(|interlaced| {
+            let rows = if interlaced {
+                order
+            } else {
+                [0, 1, 2, 3, 4, 5, 6, 7, 8]
+            };
+            gif::Frame {
+                width: 4,
+                height: 9,
+                interlaced,
+                delay: if interlaced { 0 } else { 65_535 },
+                palette: Some(palette.clone()),
+                buffer: rows.iter().flat_map(|row| [*row; 4]).collect(),
+                ..gif::Frame::default()
+            }
+        });
+        let expected: Vec<[u8; 4]> = (0..9)
+            .flat_map(|row| [[row, 100 + row, 7, 255]; 4])
+            .collect();
+        let seen = seen(&gif(9, &frames));
+        assert_eq!(seen, [(655_350, expected.clone()), (0, expected)]);
+    }
+}

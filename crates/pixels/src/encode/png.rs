@@ -59,10 +59,10 @@ fn is_gray(raster: &Raster) -> bool {
     pixels.all(|pixel| pixel[0] == pixel[1] && pixel[1] == pixel[2])
 }
 
-/// Judged by what can be seen.
+/// Judged by what can be seen, of every fourth row.
 fn is_flat(raster: &Raster) -> bool {
     let (mut alike, mut seen) = (0_u32, 0_u32);
-    for row in raster.rows() {
+    for row in raster.rows().step_by(4) {
         let pixels = || row.chunks_exact(raster.channels).map(palette::colour);
         for (left, pixel) in pixels().zip(pixels().skip(1)) {
             if pixel != palette::CLEAR {

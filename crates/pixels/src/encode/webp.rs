@@ -19,6 +19,9 @@ const METHOD: c_int = 4;
 /// long again and saves 3 %.
 const QUICK_METHOD: c_int = 2;
 
+/// Milliseconds a frame can be shown: the format has 24 bits for them.
+const DELAY_MAX: u32 = (1 << 24) - 1;
+
 /// Encodes a still image; quality 100 is lossless.
 pub(super) fn encode(raster: &Raster, quality: u8, cancel: &Cancel) -> Result<Vec<u8>, Error> {
     let method = if raster.has_alpha() {
@@ -215,7 +218,7 @@ impl<'a> Animation<'a> {
         if added == 0 {
             return Err(picture.error(self.cancel));
         }
-        let delay = frame.delay.min(c_int::MAX as u32) as c_int;
+        let delay = frame.delay.min(DELAY_MAX) as c_int;
         self.time = self.time.saturating_add(delay);
         Ok(())
     }
