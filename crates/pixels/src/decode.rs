@@ -47,16 +47,17 @@ pub(crate) fn first_picture(
             let first = animation.next(cancel)?;
             first.ok_or_else(|| Error::corrupt("no picture"))?.raster
         }
-        MediaType::Avif => avif::decode(source, cancel)?,
+        MediaType::Avif => avif::decode(source, header, cancel)?,
         MediaType::Heic => return Err(Error::NoDecoder(header.format)),
         MediaType::Svg => return Err(Error::SvgConversion),
     };
     Ok(raster.without_idle_alpha())
 }
 
-/// The pictures of a GIF, WebP or APNG, one after another.
+/// The pictures of a GIF, WebP, APNG or AVIF, one after another.
 pub(crate) enum Animation<'a> {
     Apng(Box<apng::Frames<'a>>),
+    Avif(Box<avif::Frames<'a>>),
     Gif(Box<gif::Frames<'a>>),
     Webp(webp::Frames<'a>),
 }
@@ -71,6 +72,9 @@ impl<'a> Animation<'a> {
             MediaType::Png => {
                 apng::Frames::new(source, header).map(|frames| Self::Apng(Box::new(frames)))
             }
+            MediaType::Avif => {
+                avif::Frames::new(source, header).map(|frames| Self::Avif(Box::new(frames)))
+            }
             format => Err(Error::NoDecoder(format)),
         }
     }
@@ -78,6 +82,7 @@ impl<'a> Animation<'a> {
     pub(crate) fn plays(&self) -> Plays {
         match self {
             Self::Apng(frames) => frames.plays(),
+            Self::Avif(frames) => frames.plays(),
             Self::Gif(frames) => frames.plays(),
             Self::Webp(frames) => frames.plays(),
         }
@@ -88,6 +93,7 @@ impl<'a> Animation<'a> {
         cancel.check()?;
         match self {
             Self::Apng(frames) => frames.next(),
+            Self::Avif(frames) => frames.next(cancel),
             Self::Gif(frames) => frames.next(),
             Self::Webp(frames) => frames.next(),
         }
