@@ -142,6 +142,9 @@ settings! {
         accept_avif_input: bool, Kind::Switch, "true";
         /// Whether HEIC files can be uploaded.
         accept_heic_input: bool, Kind::Switch, "true";
+        /// Whether JPEG XL, TIFF, BMP and ICO can be uploaded, which the API itself refuses. They are
+        /// delivered in other formats.
+        accept_more: bool, Kind::Switch, "false";
         /// How long the address of a direct upload works, if the request does not say.
         direct_upload_expiry: Duration, time(120_000, 6 * HOUR), "30m";
     }
@@ -281,6 +284,7 @@ impl Config {
             dpr_max: self.dpr_max.into(),
             accept_avif: self.accept_avif_input,
             accept_heic: self.accept_heic_input,
+            accept_more: self.accept_more,
             strict_png: self.strict_png,
             avif_side_auto: self.avif_side_auto,
             avif_side_explicit: self.avif_side_explicit,

@@ -276,6 +276,10 @@ fn extension_of(format: MediaType) -> &'static str {
         MediaType::Avif => "avif",
         MediaType::Heic => "heic",
         MediaType::Svg => "svg",
+        MediaType::Jxl => "jxl",
+        MediaType::Tiff => "tiff",
+        MediaType::Bmp => "bmp",
+        MediaType::Ico => "ico",
     }
 }
 

@@ -17,11 +17,19 @@ pub enum MediaType {
     Heic,
     /// `image/svg+xml`
     Svg,
+    /// `image/jxl`, JPEG XL
+    Jxl,
+    /// `image/tiff`
+    Tiff,
+    /// `image/bmp`
+    Bmp,
+    /// `image/vnd.microsoft.icon`, icons and cursors
+    Ico,
 }
 
 impl MediaType {
     /// Every format, for tables and tests.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 11] = [
         Self::Jpeg,
         Self::Png,
         Self::Gif,
@@ -29,6 +37,10 @@ impl MediaType {
         Self::Avif,
         Self::Heic,
         Self::Svg,
+        Self::Jxl,
+        Self::Tiff,
+        Self::Bmp,
+        Self::Ico,
     ];
 
     /// The media type as HTTP spells it.
@@ -41,6 +53,10 @@ impl MediaType {
             Self::Avif => "image/avif",
             Self::Heic => "image/heic",
             Self::Svg => "image/svg+xml",
+            Self::Jxl => "image/jxl",
+            Self::Tiff => "image/tiff",
+            Self::Bmp => "image/bmp",
+            Self::Ico => "image/vnd.microsoft.icon",
         }
     }
 

@@ -12,6 +12,8 @@ pub struct Policy {
     pub accept_avif: bool,
     /// Whether HEIC is accepted as a source.
     pub accept_heic: bool,
+    /// Whether JPEG XL, TIFF, BMP and ICO are accepted as sources.
+    pub accept_more: bool,
     /// Whether `format=png` is always PNG; else opaque pictures become JPEG.
     pub strict_png: bool,
     /// Pixels of the longest side up to which AVIF is chosen where the client takes it.
@@ -31,6 +33,7 @@ impl Default for Policy {
             dpr_max: 2.0,
             accept_avif: true,
             accept_heic: true,
+            accept_more: false,
             strict_png: false,
             avif_side_auto: 1_200,
             avif_side_explicit: 1_600,
@@ -52,6 +55,7 @@ impl Policy {
             animate_png,
             accept_avif: _,
             accept_heic: _,
+            accept_more: _,
             svt_av1: _,
         } = self;
         format!(

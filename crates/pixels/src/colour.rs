@@ -119,6 +119,17 @@ pub(crate) fn to_srgb_from(
     Raster::new(width, height, channels, data)
 }
 
+/// Divides colours by the alpha with which they were multiplied.
+pub(crate) fn undo_alpha(rgba: &mut [u8]) {
+    for pixel in rgba.chunks_exact_mut(4) {
+        let alpha = u32::from(pixel[3]);
+        for value in &mut pixel[..3] {
+            let divided = (u32::from(*value) * 255 + alpha / 2).checked_div(alpha);
+            *value = divided.unwrap_or_default().min(255) as u8;
+        }
+    }
+}
+
 /// Ink as if it were ideal: what is left of the light, less what black takes.
 fn without_profile(ink: &[u8]) -> [u8; 3] {
     [0, 1, 2].map(|channel| {

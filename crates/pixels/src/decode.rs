@@ -3,10 +3,16 @@
 mod apng;
 mod av1;
 mod avif;
+mod bmp;
 mod gif;
+mod heic;
 pub(crate) mod jpeg;
+mod jxl;
 pub(crate) mod png;
+mod tiff;
 mod webp;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use model::{Limits, MediaType};
 
@@ -47,17 +53,27 @@ pub(crate) fn first_picture(
             let first = animation.next(cancel)?;
             first.ok_or_else(|| Error::corrupt("no picture"))?.raster
         }
-        MediaType::Avif => avif::decode(source, header, cancel)?,
-        MediaType::Heic => return Err(Error::NoDecoder(header.format)),
+        MediaType::Avif => avif::decode(source, limits, cancel)?,
+        MediaType::Heic => heic::decode(source, limits, cancel)?,
+        MediaType::Jxl => jxl::decode(source, header.stored_size(), cancel)?,
+        MediaType::Tiff => tiff::decode(source, header.stored_size(), cancel)?,
+        MediaType::Bmp => bmp::decode(source, header.stored_size())?,
+        MediaType::Ico => bmp::decode_ico(source, header.stored_size(), cancel)?,
         MediaType::Svg => return Err(Error::SvgConversion),
     };
     Ok(raster.without_idle_alpha())
 }
 
-/// The pictures of a GIF, WebP, APNG or AVIF, one after another.
+/// Runs a decoder which is known to panic on damaged images; that is the image's fault then.
+fn without_panic<T>(decode: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    // What the decoder had in its hands is dropped with the panic.
+    catch_unwind(AssertUnwindSafe(decode))
+        .unwrap_or_else(|_| Err(Error::corrupt("the decoder gave up")))
+}
+
+/// The pictures of a GIF, WebP or APNG, one after another.
 pub(crate) enum Animation<'a> {
     Apng(Box<apng::Frames<'a>>),
-    Avif(Box<avif::Frames<'a>>),
     Gif(Box<gif::Frames<'a>>),
     Webp(webp::Frames<'a>),
 }
@@ -72,9 +88,6 @@ impl<'a> Animation<'a> {
             MediaType::Png => {
                 apng::Frames::new(source, header).map(|frames| Self::Apng(Box::new(frames)))
             }
-            MediaType::Avif => {
-                avif::Frames::new(source, header).map(|frames| Self::Avif(Box::new(frames)))
-            }
             format => Err(Error::NoDecoder(format)),
         }
     }
@@ -82,7 +95,6 @@ impl<'a> Animation<'a> {
     pub(crate) fn plays(&self) -> Plays {
         match self {
             Self::Apng(frames) => frames.plays(),
-            Self::Avif(frames) => frames.plays(),
             Self::Gif(frames) => frames.plays(),
             Self::Webp(frames) => frames.plays(),
         }
@@ -93,7 +105,6 @@ impl<'a> Animation<'a> {
         cancel.check()?;
         match self {
             Self::Apng(frames) => frames.next(),
-            Self::Avif(frames) => frames.next(cancel),
             Self::Gif(frames) => frames.next(),
             Self::Webp(frames) => frames.next(),
         }

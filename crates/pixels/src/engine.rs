@@ -79,15 +79,23 @@ impl Engine {
     /// is really there. What was stored before a format was refused can still be rendered.
     /// `cancel` is looked at between rows and frames.
     pub fn verify(&self, source: &[u8], cancel: &Cancel) -> Result<Header, Error> {
-        let header = self.inspect(source)?;
-        let accepted = match header.format {
+        let format = inspect::recognise(source)?;
+        let accepted = match format {
             MediaType::Avif => self.policy().accept_avif,
             MediaType::Heic => self.policy().accept_heic,
-            _ => true,
+            MediaType::Jxl | MediaType::Tiff | MediaType::Bmp | MediaType::Ico => {
+                self.policy().accept_more
+            }
+            MediaType::Jpeg
+            | MediaType::Png
+            | MediaType::Gif
+            | MediaType::Webp
+            | MediaType::Svg => true,
         };
         if !accepted {
-            return Err(Error::NotAccepted(header.format));
+            return Err(Error::NotAccepted(format));
         }
+        let header = self.inspect(source)?;
         verify::verify(source, &header, self.limits(), cancel)?;
         Ok(header)
     }

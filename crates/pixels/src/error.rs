@@ -6,7 +6,7 @@ pub enum Error {
     /// The bytes are of no image format which is known here: HTML, text, nothing at all.
     #[error("the file is not an image")]
     NotAnImage,
-    /// An image, but of a format which is not accepted, such as TIFF.
+    /// An image, but of a format which is not accepted, such as PSD.
     #[error("{0} images are not supported")]
     Unsupported(&'static str),
     /// An image of a format which this server was told not to accept.

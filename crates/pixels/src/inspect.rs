@@ -1,10 +1,14 @@
 //! What an image is, from its first bytes: judged before a pixel is allocated.
 
+pub(crate) mod bmp;
 pub(crate) mod gif;
 pub(crate) mod heif;
+pub(crate) mod ico;
 pub(crate) mod jpeg;
+mod jxl;
 pub(crate) mod png;
 mod svg;
+pub(crate) mod tiff;
 pub(crate) mod webp;
 
 use model::{Limits, MediaType};
@@ -60,8 +64,6 @@ pub(crate) struct Found {
     pub height: u32,
     pub frames: u32,
     pub orientation: u8,
-    /// Pixels which are decoded, where some of them are cut off afterwards.
-    pub coded: Option<(u32, u32)>,
 }
 
 impl Found {
@@ -71,7 +73,6 @@ impl Found {
             height,
             frames: 1,
             orientation: 1,
-            coded: None,
         }
     }
 }
@@ -96,6 +97,10 @@ pub(crate) fn with_apng(source: &[u8], limits: &Limits, apng: bool) -> Result<He
         MediaType::Gif => gif::find(source),
         MediaType::Webp => webp::find(source),
         MediaType::Avif | MediaType::Heic => heif::find(source),
+        MediaType::Jxl => jxl::find(source),
+        MediaType::Tiff => tiff::find(source),
+        MediaType::Bmp => bmp::find(source),
+        MediaType::Ico => ico::find(source),
         MediaType::Svg => {
             return Ok(Header {
                 format,
@@ -122,14 +127,6 @@ pub(crate) fn with_apng(source: &[u8], limits: &Limits, apng: bool) -> Result<He
         orientation: found.orientation,
     };
     judge(&header, limits)?;
-    if let Some((width, height)) = found.coded {
-        let coded = Header {
-            width,
-            height,
-            ..header.clone()
-        };
-        judge(&coded, limits)?;
-    }
     Ok(header)
 }
 
@@ -164,7 +161,7 @@ fn judge(header: &Header, limits: &Limits) -> Result<(), Error> {
 }
 
 /// The format by the first bytes.
-fn recognise(source: &[u8]) -> Result<MediaType, Error> {
+pub(crate) fn recognise(source: &[u8]) -> Result<MediaType, Error> {
     match source {
         [0xff, 0xd8, 0xff, ..] => Ok(MediaType::Jpeg),
         [0x89, b'P', b'N', b'G', 0x0d, 0x0a, 0x1a, 0x0a, ..] => Ok(MediaType::Png),
@@ -185,14 +182,10 @@ fn recognise(source: &[u8]) -> Result<MediaType, Error> {
             ..,
         ] => Ok(MediaType::Webp),
         [_, _, _, _, b'f', b't', b'y', b'p', ..] => heif::recognise(source),
-        [b'I', b'I', 0x2a | 0x2b, 0, ..] | [b'M', b'M', 0, 0x2a | 0x2b, ..] => {
-            Err(Error::Unsupported("TIFF"))
-        }
-        [b'B', b'M', _, _, _, _, _, _, _, _, ..] => Err(Error::Unsupported("BMP")),
-        [0, 0, 1 | 2, 0, _, _, ..] => Err(Error::Unsupported("ICO")),
-        [0xff, 0x0a, ..] | [0, 0, 0, 0x0c, b'J', b'X', b'L', b' ', ..] => {
-            Err(Error::Unsupported("JPEG XL"))
-        }
+        [b'I', b'I', 0x2a | 0x2b, 0, ..] | [b'M', b'M', 0, 0x2a | 0x2b, ..] => Ok(MediaType::Tiff),
+        [b'B', b'M', _, _, _, _, _, _, _, _, ..] => Ok(MediaType::Bmp),
+        [0, 0, 1 | 2, 0, _, _, ..] => Ok(MediaType::Ico),
+        [0xff, 0x0a, ..] | [0, 0, 0, 0x0c, b'J', b'X', b'L', b' ', ..] => Ok(MediaType::Jxl),
         [0, 0, 0, 0x0c, b'j', b'P', b' ', b' ', ..] | [0xff, 0x4f, 0xff, 0x51, ..] => {
             Err(Error::Unsupported("JPEG 2000"))
         }

@@ -3,8 +3,6 @@
 //! [`Engine::inspect`] reads a header and judges it, [`Engine::verify`] also makes sure that the
 //! picture is there, and [`Engine::render`] makes a rendition: inspect, plan, decode, steps, encode. C codecs are reached only
 //! through `decode` and `encode`, each behind a safe function over slices.
-//!
-//! HEIC is recognised and measured, and not decoded yet.
 
 mod cancel;
 mod colour;

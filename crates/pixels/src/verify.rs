@@ -4,8 +4,8 @@ use crate::decode::{self, Animation};
 use crate::{Cancel, Error, Header, inspect, sanitise_svg};
 
 /// Whether the picture is really there: JPEG is decoded at an eighth of its size, PNG row by row,
-/// and every frame of GIF, WebP, AVIF and, where it counts as one, APNG. SVG has to survive sanitising.
-/// HEIC is only inspected in this build.
+/// every frame of GIF, WebP and, where it counts as one, APNG, and the others as a whole. SVG has to
+/// survive sanitising.
 pub(crate) fn verify(
     source: &[u8],
     header: &Header,
@@ -18,17 +18,22 @@ pub(crate) fn verify(
         MediaType::Png if !inspect::png::is_whole(source) => return Err(cut_off()),
         MediaType::Webp if !inspect::webp::is_whole(source) => return Err(cut_off()),
         MediaType::Png if !header.is_animated() => decode::png::verify(source, cancel)?,
-        MediaType::Gif | MediaType::Webp | MediaType::Png | MediaType::Avif
-            if header.is_animated() =>
-        {
+        MediaType::Gif | MediaType::Webp | MediaType::Png if header.is_animated() => {
             let mut frames = Animation::new(source, header)?;
             while frames.next(cancel)?.is_some() {}
         }
-        MediaType::Gif | MediaType::Webp | MediaType::Png | MediaType::Avif => {
+        MediaType::Gif
+        | MediaType::Webp
+        | MediaType::Png
+        | MediaType::Avif
+        | MediaType::Heic
+        | MediaType::Jxl
+        | MediaType::Tiff
+        | MediaType::Bmp
+        | MediaType::Ico => {
             decode::first_picture(source, header, 8, limits, cancel).map(drop)?;
         }
         MediaType::Svg => sanitise_svg(source, limits).map(drop)?,
-        MediaType::Heic => {}
     }
     Ok(())
 }

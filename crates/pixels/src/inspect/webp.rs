@@ -50,7 +50,6 @@ pub(super) fn find(source: &[u8]) -> Result<Found, Error> {
         height,
         frames,
         orientation: exif(source).and_then(exif::orientation).unwrap_or(1),
-        coded: None,
     })
 }
 

@@ -1,0 +1,106 @@
+//! JPEG XL through `jxl`; of animations the first picture.
+
+use jxl::api::{
+    Event, ExtraChannel, JxlColorEncoding, JxlColorProfile, JxlColorType, JxlDataFormat,
+    JxlDecoder, JxlDecoderOptions, JxlOutputBuffer, JxlPixelFormat,
+};
+
+use crate::colour::{self, Samples};
+use crate::raster::Raster;
+use crate::{Cancel, Error};
+
+use super::without_panic;
+
+/// `(width, height)` is what the header said, and is within the limits.
+pub(super) fn decode(source: &[u8], size: (u32, u32), cancel: &Cancel) -> Result<Raster, Error> {
+    without_panic(|| read(source, size, cancel))
+}
+
+fn read(source: &[u8], (width, height): (u32, u32), cancel: &Cancel) -> Result<Raster, Error> {
+    let area = width as usize * height as usize;
+    let mut options = JxlDecoderOptions::default();
+    // That is part of the plan.
+    options.adjust_orientation = false;
+    // Frames may be a little larger than the picture, and have a few more channels.
+    options.sample_limit = Some(area.saturating_mul(8).saturating_add(1 << 20));
+    options.alpha_mode = jxl::api::AlphaMode::Unpremultiplied;
+    let mut decoder = JxlDecoder::new(options);
+    let mut input = source;
+    until(&mut decoder, &mut input, None, cancel, Event::BasicInfo)?;
+    let missing = || Error::corrupt("no picture");
+    let info = decoder.basic_info().ok_or_else(missing)?;
+    if info.size != (width as usize, height as usize) {
+        return Err(Error::corrupt("the picture has another size than it says"));
+    }
+    let extra_channels = info.extra_channels.len();
+    let has_alpha = info
+        .extra_channels
+        .iter()
+        .any(|channel| channel.ec_type == ExtraChannel::Alpha);
+    let embedded = decoder.embedded_color_profile().ok_or_else(missing)?;
+    let (gray, cmyk) = (embedded.channels() == 1, embedded.is_cmyk());
+    let colour_type = match (cmyk, gray, has_alpha) {
+        (true, ..) => JxlColorType::Cmyk,
+        (_, true, false) => JxlColorType::Grayscale,
+        (_, true, true) => JxlColorType::GrayscaleAlpha,
+        (_, false, false) => JxlColorType::Rgb,
+        (_, false, true) => JxlColorType::Rgba,
+    };
+    decoder
+        .set_pixel_format(JxlPixelFormat {
+            color_type: colour_type,
+            color_data_format: Some(JxlDataFormat::U8 { bit_depth: 8 }),
+            extra_channel_format: vec![None; extra_channels],
+        })
+        .map_err(Error::corrupt)?;
+    until(&mut decoder, &mut input, None, cancel, Event::FrameHeader)?;
+    let row_bytes = width as usize * colour_type.samples_per_pixel();
+    let mut samples = vec![0; row_bytes * height as usize];
+    let complete = Event::FrameComplete {
+        has_more_frames: false,
+    };
+    let buffer = JxlOutputBuffer::new(&mut samples, height as usize, row_bytes);
+    until(&mut decoder, &mut input, Some(buffer), cancel, complete)?;
+    let profile = decoder.output_color_profile().filter(|profile| {
+        !profile.same_color_encoding(&JxlColorProfile::Simple(JxlColorEncoding::srgb(gray)))
+    });
+    let profile = profile.and_then(JxlColorProfile::try_as_icc);
+    let samples = match colour_type {
+        JxlColorType::Grayscale => Samples::Gray(samples),
+        JxlColorType::GrayscaleAlpha => Samples::GrayAlpha(samples),
+        JxlColorType::Rgba => Samples::Rgba(samples),
+        JxlColorType::Cmyk => {
+            // The light that is left, not the ink.
+            for value in &mut samples {
+                *value = 255 - *value;
+            }
+            Samples::Cmyk(samples)
+        }
+        _ => Samples::Rgb(samples),
+    };
+    let profile = profile.as_ref().map(|profile| profile.as_slice());
+    Ok(colour::to_srgb(width, height, samples, profile))
+}
+
+/// Goes on until the event, whatever it holds.
+fn until(
+    decoder: &mut JxlDecoder,
+    input: &mut &[u8],
+    mut buffer: Option<JxlOutputBuffer<'_>>,
+    cancel: &Cancel,
+    wanted: Event,
+) -> Result<(), Error> {
+    loop {
+        cancel.check()?;
+        let buffers = buffer.as_mut().map(std::slice::from_mut);
+        let event = decoder.process(input, buffers, None);
+        match event.map_err(Error::corrupt)? {
+            event if std::mem::discriminant(&event) == std::mem::discriminant(&wanted) => {
+                return Ok(());
+            }
+            Event::NeedMoreInput { .. } => return Err(Error::corrupt("it is cut off")),
+            Event::Complete => return Err(Error::corrupt("no picture")),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,358 @@
+//! The first picture of a TIFF, through `tiff`.
+
+use std::borrow::Cow;
+use std::io::Cursor;
+
+use tiff::ColorType;
+use tiff::decoder::{Decoder, DecodingResult, Limits};
+
+use crate::colour::{self, Samples};
+use crate::inspect::tiff::{COLOUR_MAP, Directory, EXTRA_SAMPLES, ICC, PHOTOMETRIC};
+use crate::raster::Raster;
+use crate::{Cancel, Error};
+
+use super::without_panic;
+
+const BLACK_IS_ZERO: u8 = 1;
+const RED_GREEN_BLUE: u8 = 2;
+const PALETTE: u64 = 3;
+const CIE_LAB: u64 = 8;
+const ICC_LAB: u64 = 9;
+/// Alpha with which the colours were multiplied already.
+const ASSOCIATED_ALPHA: u64 = 1;
+/// Bytes of a pixel which are decoded: four samples of 32 bits.
+const PIXEL_BYTES_MAX: usize = 16;
+/// Bytes for small pictures, whose strips and tiles stand out.
+const SPARE_BYTES: usize = 16 * 1024 * 1024;
+
+/// `(width, height)` is what the header said, and is within the limits.
+pub(super) fn decode(source: &[u8], size: (u32, u32), cancel: &Cancel) -> Result<Raster, Error> {
+    cancel.check()?;
+    let directory = Directory::read(source).ok_or_else(|| Error::corrupt("no picture"))?;
+    without_panic(|| read(source, &directory, size))
+}
+
+fn read(
+    source: &[u8],
+    directory: &Directory<'_>,
+    (width, height): (u32, u32),
+) -> Result<Raster, Error> {
+    let meaning = directory.number(PHOTOMETRIC);
+    let (palette, lab) = (
+        meaning == Some(PALETTE),
+        meaning.filter(|meaning| matches!(*meaning, CIE_LAB | ICC_LAB)),
+    );
+    // The decoder refuses some meanings of samples which it can read under another name.
+    let other_name = match (palette, lab) {
+        (true, _) => Some(BLACK_IS_ZERO),
+        (_, Some(_)) => Some(RED_GREEN_BLUE),
+        _ => None,
+    };
+    let source = match other_name {
+        Some(name) => {
+            let changed = directory.with(PHOTOMETRIC, name);
+            Cow::Owned(changed.ok_or_else(|| Error::corrupt("no picture"))?)
+        }
+        None => Cow::Borrowed(source),
+    };
+    let area = width as usize * height as usize;
+    let mut limits = Limits::default();
+    limits.decoding_buffer_size = area.saturating_mul(PIXEL_BYTES_MAX) + SPARE_BYTES;
+    limits.intermediate_buffer_size = limits.decoding_buffer_size;
+    let mut decoder = Decoder::new(Cursor::new(source.as_ref()))
+        .map_err(refused)?
+        .with_limits(limits);
+    if decoder.dimensions().map_err(refused)? != (width, height) {
+        return Err(Error::corrupt("the picture has another size than it says"));
+    }
+    let colour_type = decoder.colortype().map_err(refused)?;
+    let mut decoded = DecodingResult::U8(Vec::new());
+    let layout = decoder
+        .read_image_to_buffer(&mut decoded)
+        .map_err(refused)?;
+    let bits = usize::from(colour_type.bit_depth());
+    let channels = usize::from(colour_type.num_samples());
+    let in_row = if layout.planes > 1 { 1 } else { channels };
+    let bytes = to_bytes(decoded, bits, width as usize * in_row, !palette)?;
+    let bytes = if layout.planes > 1 {
+        interleaved(&bytes, channels)
+    } else {
+        bytes
+    };
+    if bytes.len() != area * channels {
+        return Err(Error::corrupt("samples are missing"));
+    }
+    let icc = directory.bytes(ICC);
+    if palette {
+        let map = directory.words(COLOUR_MAP);
+        let map = map.ok_or_else(|| Error::corrupt("no palette"))?;
+        return Ok(colour::to_srgb(
+            width,
+            height,
+            Samples::Rgb(through_palette(&bytes, &map)),
+            icc,
+        ));
+    }
+    if let Some(lab) = lab {
+        return match (bits, channels) {
+            // What is said by a profile would be another Lab.
+            (8, 3) => Ok(Raster::new(width, height, 3, without_lab(bytes, lab))),
+            _ => Err(unsupported()),
+        };
+    }
+    let associated = directory.number(EXTRA_SAMPLES) == Some(ASSOCIATED_ALPHA);
+    let samples = match (colour_type, channels) {
+        (ColorType::Gray(_), _) => Samples::Gray(bytes),
+        (ColorType::RGB(_), 3) => Samples::Rgb(bytes),
+        (ColorType::RGBA(_), 4) => {
+            let mut bytes = bytes;
+            if associated {
+                colour::undo_alpha(&mut bytes);
+            }
+            Samples::Rgba(bytes)
+        }
+        (ColorType::CMYK(_), 4) => Samples::Cmyk(bytes),
+        (ColorType::CMYKA(_), 5) => Samples::Cmyk(first_of(&bytes, 5, 4)),
+        (ColorType::GrayA(_), 2) => Samples::GrayAlpha(bytes),
+        (ColorType::Multiband { .. }, 2) if directory.number(EXTRA_SAMPLES) == Some(2) => {
+            Samples::GrayAlpha(bytes)
+        }
+        (ColorType::Multiband { .. }, 1..) => Samples::Gray(first_of(&bytes, channels, 1)),
+        (ColorType::YCbCr(_), 3) => Samples::Rgb(without_luma(bytes)),
+        _ => return Err(unsupported()),
+    };
+    Ok(colour::to_srgb(width, height, samples, icc))
+}
+
+fn unsupported() -> Error {
+    Error::Unsupported("such TIFF")
+}
+
+fn refused(error: tiff::TiffError) -> Error {
+    match error {
+        tiff::TiffError::UnsupportedError(_) => unsupported(),
+        error => Error::corrupt(error),
+    }
+}
+
+/// One byte a sample. Rows of small samples begin with a byte of their own.
+fn to_bytes(
+    decoded: DecodingResult,
+    bits: usize,
+    row_samples: usize,
+    scaled: bool,
+) -> Result<Vec<u8>, Error> {
+    let signed = |value: f64, most: f64| (value.max(0.0) / most * 255.0).round() as u8;
+    // What is no number becomes black.
+    let real = |value: f64| (value.clamp(0.0, 1.0) * 255.0).round() as u8;
+    Ok(match decoded {
+        DecodingResult::U8(bytes) if bits == 8 => bytes,
+        DecodingResult::U8(bytes) if matches!(bits, 1 | 2 | 4) => {
+            unpacked(&bytes, bits, row_samples, scaled)
+        }
+        DecodingResult::U16(words) if bits == 16 => words
+            .into_iter()
+            .map(|word| {
+                if scaled {
+                    ((u32::from(word) * 255 + 32_767) / 65_535) as u8
+                } else {
+                    word.min(255) as u8
+                }
+            })
+            .collect(),
+        DecodingResult::U32(values) if bits == 32 => values
+            .into_iter()
+            .map(|value| (value >> 24) as u8)
+            .collect(),
+        DecodingResult::U64(values) if bits == 64 => values
+            .into_iter()
+            .map(|value| (value >> 56) as u8)
+            .collect(),
+        DecodingResult::F16(values) => values
+            .into_iter()
+            .map(|value| real(value.to_f64()))
+            .collect(),
+        DecodingResult::F32(values) => values.into_iter().map(|value| real(value.into())).collect(),
+        DecodingResult::F64(values) => values.into_iter().map(real).collect(),
+        DecodingResult::I8(values) => values
+            .into_iter()
+            .map(|value| signed(value.into(), 127.0))
+            .collect(),
+        DecodingResult::I16(values) => values
+            .into_iter()
+            .map(|value| signed(value.into(), 32_767.0))
+            .collect(),
+        DecodingResult::I32(values) => values
+            .into_iter()
+            .map(|value| signed(value.into(), f64::from(i32::MAX)))
+            .collect(),
+        _ => return Err(unsupported()),
+    })
+}
+
+fn unpacked(bytes: &[u8], bits: usize, row_samples: usize, scaled: bool) -> Vec<u8> {
+    let most = (1_u32 << bits) - 1;
+    let factor = if scaled { 255 / most } else { 1 };
+    let row_bytes = (row_samples * bits).div_ceil(8).max(1);
+    bytes
+        .chunks_exact(row_bytes)
+        .flat_map(|row| {
+            (0..row_samples).map(move |sample| {
+                let byte = row[sample * bits / 8];
+                let shift = 8 - bits - sample * bits % 8;
+                ((u32::from(byte) >> shift & most) * factor) as u8
+            })
+        })
+        .collect()
+}
+
+/// From plane after plane to pixel after pixel.
+fn interleaved(planes: &[u8], channels: usize) -> Vec<u8> {
+    let area = planes.len() / channels.max(1);
+    (0..area * channels)
+        .map(|index| planes[index % channels * area + index / channels])
+        .collect()
+}
+
+fn first_of(bytes: &[u8], channels: usize, kept: usize) -> Vec<u8> {
+    let pixels = bytes.chunks_exact(channels);
+    pixels.flat_map(|pixel| &pixel[..kept]).copied().collect()
+}
+
+/// The map has all reds, then all greens, then all blues, of 16 bits each (TIFF 6.0, section 5).
+fn through_palette(indices: &[u8], map: &[u16]) -> Vec<u8> {
+    let count = map.len() / 3;
+    let colour = |index: usize| {
+        [0, 1, 2].map(|channel| {
+            let value = (index < count).then(|| map[channel * count + index]);
+            (value.unwrap_or_default() >> 8) as u8
+        })
+    };
+    let colours: Vec<[u8; 3]> = (0..256).map(colour).collect();
+    indices
+        .iter()
+        .flat_map(|index| colours[usize::from(*index)])
+        .collect()
+}
+
+/// L*a*b* under the light of D50 to sRGB (TIFF 6.0, section 23; CIE 15; IEC 61966-2-1).
+fn without_lab(mut samples: Vec<u8>, meaning: u64) -> Vec<u8> {
+    const WHITE: [f32; 3] = [0.9642, 1.0, 0.8249];
+    // From XYZ of D50, by Bradford's adaptation.
+    const MATRIX: [[f32; 3]; 3] = [
+        [3.133_856, -1.616_867, -0.490_615],
+        [-0.978_768, 1.916_142, 0.033_454],
+        [0.071_945, -0.228_991, 1.405_243],
+    ];
+    let difference = |value: u8| match meaning {
+        CIE_LAB => f32::from(value.cast_signed()),
+        _ => f32::from(value) - 128.0,
+    };
+    let linear = |value: f32| {
+        if value > 6.0 / 29.0 {
+            value.powi(3)
+        } else {
+            (value - 4.0 / 29.0) * 108.0 / 841.0
+        }
+    };
+    let encoded = |value: f32| {
+        if value > 0.003_130_8 {
+            1.055 * value.powf(1.0 / 2.4) - 0.055
+        } else {
+            value * 12.92
+        }
+    };
+    for pixel in samples.chunks_exact_mut(3) {
+        let middle = (f32::from(pixel[0]) * 100.0 / 255.0 + 16.0) / 116.0;
+        let [a, b] = [difference(pixel[1]) / 500.0, difference(pixel[2]) / 200.0];
+        let xyz = [middle + a, middle, middle - b].map(linear);
+        for (to, row) in pixel.iter_mut().zip(MATRIX) {
+            let light: f32 = (0..3).map(|axis| row[axis] * xyz[axis] * WHITE[axis]).sum();
+            *to = (encoded(light) * 255.0).round() as u8;
+        }
+    }
+    samples
+}
+
+/// Brightness and colour differences to red, green and blue, with the usual coefficients
+/// (TIFF 6.0, section 21).
+fn without_luma(mut samples: Vec<u8>) -> Vec<u8> {
+    for pixel in samples.chunks_exact_mut(3) {
+        let [y, blue, red] = [0, 1, 2].map(|channel| f32::from(pixel[channel]));
+        let (blue, red) = (blue - 128.0, red - 128.0);
+        let rgb = [
+            y + 1.402 * red,
+            y - 0.344_136 * blue - 0.714_136 * red,
+            y + 1.772 * blue,
+        ];
+        for (to, value) in pixel.iter_mut().zip(rgb) {
+            *to = value.round() as u8;
+        }
+    }
+    samples
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lab_is_what_it_looks_like() {
+        let seen = |lab: [u8; 3], meaning| without_lab(lab.to_vec(), meaning);
+        assert_eq!(seen([255, 0, 0], CIE_LAB), [255, 255, 255]);
+        assert_eq!(seen([0, 0, 0], CIE_LAB), [0, 0, 0]);
+        // The red of sRGB is (54.3, 80.8, 69.9) under D50.
+        for (lab, meaning) in [([138, 81, 70], CIE_LAB), ([138, 209, 198], ICC_LAB)] {
+            let [red, green, blue] = seen(lab, meaning)[..] else {
+                unreachable!()
+            };
+            assert!(red > 250 && green < 12 && blue < 12, "{red} {green} {blue}");
+        }
+    }
+
+    #[test]
+    fn samples_of_every_depth_become_bytes() {
+        let bytes = |decoded, bits| to_bytes(decoded, bits, 3, true).unwrap();
+        assert_eq!(
+            bytes(DecodingResult::U8(vec![0b1010_0000]), 1),
+            [255, 0, 255]
+        );
+        assert_eq!(
+            bytes(DecodingResult::U8(vec![0b0001_1000]), 2),
+            [0, 85, 170]
+        );
+        assert_eq!(
+            bytes(DecodingResult::U8(vec![0x0f, 0x80]), 4),
+            [0, 255, 136]
+        );
+        assert_eq!(
+            bytes(DecodingResult::U16(vec![0, 32_896, 65_535]), 16),
+            [0, 128, 255]
+        );
+        let real = vec![f32::NAN, 0.5, 7.0];
+        assert_eq!(bytes(DecodingResult::F32(real), 32), [0, 128, 255]);
+        assert_eq!(
+            bytes(DecodingResult::I16(vec![-5, 16_384, 32_767]), 16),
+            [0, 128, 255]
+        );
+        assert!(to_bytes(DecodingResult::U8(vec![0]), 7, 1, true).is_err());
+        let indices = to_bytes(DecodingResult::U8(vec![0x12, 0x30]), 4, 3, false).unwrap();
+        assert_eq!(indices, [1, 2, 3]);
+        let map = [0, 0xff00, 0, 0, 0, 0xff00, 0x8000, 0, 0];
+        assert_eq!(
+            through_palette(&[1, 2, 0, 9], &map),
+            [255, 0, 0, 0, 255, 0, 0, 0, 128, 0, 0, 0]
+        );
+    }
+
+    #[test]
+    fn planes_become_pixels() {
+        assert_eq!(interleaved(&[1, 2, 3, 4, 5, 6], 3), [1, 3, 5, 2, 4, 6]);
+    }
+
+    #[test]
+    fn brightness_and_differences_become_colours() {
+        let ycc = vec![255, 128, 128, 0, 128, 128, 76, 85, 255];
+        assert_eq!(without_luma(ycc), [255, 255, 255, 0, 0, 0, 254, 0, 0]);
+    }
+}
