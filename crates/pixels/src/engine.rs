@@ -3,12 +3,14 @@ use std::sync::Arc;
 use model::{Limits, MediaType, Policy, Transform};
 
 use crate::encode::avif::Encoders;
+use crate::vision::{FaceDetector, Models, Segmenter};
 use crate::{Accepts, Cancel, Error, Header, Rendition, inspect, render, verify};
 
 /// The engine with what it was given at the start: bounds, preferences and models. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Engine {
     given: Arc<Given>,
+    models: Models,
 }
 
 #[derive(Debug)]
@@ -40,7 +42,26 @@ impl Engine {
                 policy,
                 avif,
             }),
+            models: Models::default(),
         }
+    }
+
+    /// With a detector for `gravity=face`, which is `gravity=auto` and a warning without one.
+    #[must_use]
+    pub fn with_face_detector(mut self, detector: Arc<dyn FaceDetector>) -> Self {
+        self.models.faces = Some(detector);
+        self
+    }
+
+    /// With a model for `segment=foreground`, which is [`Error::Unavailable`] without one.
+    #[must_use]
+    pub fn with_segmenter(mut self, segmenter: Arc<dyn Segmenter>) -> Self {
+        self.models.segmenter = Some(segmenter);
+        self
+    }
+
+    pub(crate) fn models(&self) -> &Models {
+        &self.models
     }
 
     /// Name and version of the encoder of AVIF.
@@ -56,7 +77,8 @@ impl Engine {
     /// under equal names are equal.
     pub fn rendering(&self) -> String {
         let avif = self.given.avif.kind();
-        format!("{} av1={avif}", self.policy().rendering())
+        let models = self.models.names();
+        format!("{} av1={avif} {models}", self.policy().rendering())
     }
 
     /// The bounds it keeps to.

@@ -123,7 +123,7 @@ fn whole(size: Size) -> Geometry {
 }
 
 fn cut(scaled: Size, size: Size, gravity: Gravity) -> Geometry {
-    // Without a detector, faces and salient parts are taken to be in the middle.
+    // What has to be looked for was looked for before, or was not found.
     let (x, y) = match gravity {
         Gravity::Point { x, y } | Gravity::BoxCenter { x, y } => (x, y),
         Gravity::Auto | Gravity::Entropy | Gravity::Face => (0.5, 0.5),

@@ -4,6 +4,7 @@
 //! picture is there, and [`Engine::render`] makes a rendition: inspect, plan, decode, steps, encode. C codecs are reached only
 //! through `decode` and `encode`, each behind a safe function over slices.
 
+mod attention;
 mod cancel;
 mod colour;
 mod decode;
@@ -14,6 +15,7 @@ mod exif;
 mod geometry;
 mod heif;
 mod inspect;
+mod look;
 mod negotiate;
 mod orientation;
 mod plan;
@@ -23,6 +25,7 @@ mod rendition;
 mod steps;
 mod svg;
 mod verify;
+mod vision;
 
 pub use cancel::Cancel;
 pub use engine::{Engine, Request};
@@ -31,3 +34,4 @@ pub use inspect::{Header, inspect};
 pub use negotiate::Accepts;
 pub use rendition::{Rendition, RenditionFormat, Warning};
 pub use svg::sanitise_svg;
+pub use vision::{Face, FaceDetector, Picture, Segmenter};

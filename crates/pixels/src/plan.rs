@@ -1,6 +1,6 @@
 //! Everything that can be decided by arithmetic before a pixel exists.
 
-use model::transform::{Amount, Colour, Gravity, Upscale};
+use model::transform::{Amount, Colour, Upscale};
 use model::{Fit, Limits, MediaType, Transform};
 
 use resample::Region;
@@ -23,6 +23,14 @@ pub(crate) struct Plan {
     pub steps: Vec<Step>,
     /// Pixels of the result.
     pub size: (u32, u32),
+    /// What of the decoded picture is left of `trim`.
+    pub seen: Region,
+    /// How the decoded picture is turned.
+    pub turn: Orientation,
+    /// Pixels of what is left of `trim`, turned.
+    pub image: (u32, u32),
+    /// Width and height of what the fit takes of that.
+    pub window: (f64, f64),
     pub warnings: Vec<Warning>,
 }
 
@@ -36,16 +44,17 @@ pub(crate) struct Rect {
 }
 
 impl Plan {
-    /// `border` is what border trimming leaves of the displayed image, if it was asked for: that
-    /// alone depends on pixels.
+    /// `part` is what of the displayed image is used, where that depends on pixels. JPEG is decoded
+    /// to `eighths_min` of its size at least, which is how far it was decoded already.
     pub(crate) fn new(
         header: &Header,
         transform: &Transform,
-        border: Option<Rect>,
+        part: Option<Rect>,
+        eighths_min: u32,
         limits: &Limits,
     ) -> Result<Self, Error> {
         let mut warnings = Vec::new();
-        let kept = match border {
+        let kept = match part {
             Some(kept) => kept,
             None => trimmed(header, transform)?,
         };
@@ -91,10 +100,12 @@ impl Plan {
         let cut_size = (laid.cut.0 as u32, laid.cut.1 as u32);
         let stored_target = whole_turn.turn_size(cut_size);
         let eighths = match header.format {
-            MediaType::Jpeg => eighths(region, stored_target),
+            MediaType::Jpeg => eighths(region, stored_target).max(eighths_min),
             _ => 8,
         };
         let region = in_decoded(region, header.stored_size(), eighths);
+        let seen = stored(kept, header);
+        let seen = in_decoded(seen, header.stored_size(), eighths);
 
         let mut steps = Vec::new();
         add_size(&mut steps, region, header, eighths, stored_target);
@@ -107,9 +118,31 @@ impl Plan {
             eighths,
             steps,
             size: (size.0 as u32, size.1 as u32),
+            seen,
+            turn: whole_turn,
+            image,
+            window: (cut.width, cut.height),
             warnings,
         })
     }
+
+    /// Whether the fit cuts something off.
+    pub(crate) fn crops(&self) -> bool {
+        let (width, height) = (f64::from(self.image.0), f64::from(self.image.1));
+        self.window.0 < width || self.window.1 < height
+    }
+}
+
+/// A part of the displayed image in the stored one.
+fn stored(part: Rect, header: &Header) -> Region {
+    let region = Region {
+        left: f64::from(part.left),
+        top: f64::from(part.top),
+        width: f64::from(part.width),
+        height: f64::from(part.height),
+    };
+    let size = (header.width, header.height);
+    header.turn().inverse().turn_region(region, size)
 }
 
 /// What `trim` by pixels and fractions leaves of the displayed image (section 2.6).
@@ -156,14 +189,6 @@ fn lay(
     }
     let image = (u64::from(image.0), u64::from(image.1));
     let laid = geometry::fit(transform.fit, image, target, transform.gravity);
-    if laid.cut != laid.scaled
-        && matches!(
-            transform.gravity,
-            Gravity::Auto | Gravity::Entropy | Gravity::Face
-        )
-    {
-        warnings.push(Warning::NoDetector);
-    }
     let enlarges = laid.scaled.0 > image.0 || laid.scaled.1 > image.1;
     if enlarges && transform.upscale == Upscale::Generate {
         warnings.push(Warning::NoUpscaler);

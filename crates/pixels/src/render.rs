@@ -1,14 +1,14 @@
-use model::transform::{Border, Format};
+use model::transform::Format;
 use model::{GammaDirection, Limits, MediaType, Policy, Transform};
 
 use crate::decode::{self, Animation};
-use crate::orientation::Orientation;
-use crate::plan::{Plan, Rect, trimmed};
+use crate::look::{Look, foreground};
+use crate::plan::Plan;
 use crate::raster::Raster;
-use crate::steps::{Step, border};
+use crate::steps::Step;
 use crate::{
-    Accepts, Cancel, Engine, Error, Header, Rendition, RenditionFormat, Request, Warning, encode,
-    exif, inspect, negotiate, sanitise_svg,
+    Cancel, Engine, Error, Header, Rendition, RenditionFormat, Request, Warning, encode, exif,
+    inspect, negotiate, sanitise_svg,
 };
 
 pub(crate) fn render(
@@ -18,9 +18,7 @@ pub(crate) fn render(
 ) -> Result<Rendition, Error> {
     cancel.check()?;
     let Request {
-        source,
-        transform,
-        accepts,
+        source, transform, ..
     } = *request;
     let limits = engine.limits();
     let header = engine.inspect(source)?;
@@ -29,7 +27,7 @@ pub(crate) fn render(
     }
     let mut warnings = Vec::new();
     let transform = &settled(transform, engine.policy(), &mut warnings);
-    if transform.segment {
+    if transform.segment && engine.models().segmenter.is_none() {
         return Err(Error::Unavailable("segment=foreground"));
     }
     let animated = header.is_animated() && negotiate::keeps_animation(transform);
@@ -45,22 +43,34 @@ pub(crate) fn render(
             warnings: vec![Warning::AnimationUntouched],
         });
     }
-    let kept = match transform.trim.border {
-        Some(border) => Some(without_border(
-            source, &header, transform, border, animated, limits, cancel,
-        )?),
-        None => None,
+    let mut look = Look {
+        engine,
+        source,
+        header: &header,
+        animated,
+        cancel,
+        decoded: None,
     };
-    let mut plan = Plan::new(&header, transform, kept, limits)?;
+    let (transform, part) = look.settle(transform, &mut warnings)?;
+    let (transform, decoded) = (&transform, look.decoded);
+    let request = Request {
+        transform,
+        ..*request
+    };
+    let eighths = decoded.as_ref().map_or(0, |(eighths, _)| *eighths);
+    let mut plan = Plan::new(&header, transform, part, eighths, limits)?;
     plan.warnings.splice(0..0, warnings);
     if transform.format == Format::Json {
         return Ok(describe(source, &header, transform, plan));
     }
     if animated {
-        animation(engine, source, &header, transform, accepts, plan, cancel)
-    } else {
-        still(engine, source, &header, transform, accepts, plan, cancel)
+        return animation(engine, &request, &header, plan, cancel);
     }
+    let raster = match decoded {
+        Some((eighths, raster)) if eighths == plan.eighths => raster,
+        _ => decode::first_picture(source, &header, plan.eighths, limits, cancel)?,
+    };
+    still(engine, &request, &header, plan, raster, cancel)
 }
 
 /// With the preferences of the operator applied.
@@ -98,15 +108,23 @@ fn svg(source: &[u8], transform: &Transform, limits: &Limits) -> Result<Renditio
 
 fn still(
     engine: &Engine,
-    source: &[u8],
+    request: &Request<'_>,
     header: &Header,
-    transform: &Transform,
-    accepts: Accepts,
     plan: Plan,
+    raster: Raster,
     cancel: &Cancel,
 ) -> Result<Rendition, Error> {
-    let limits = engine.limits();
-    let raster = decode::first_picture(source, header, plan.eighths, limits, cancel)?;
+    let Request {
+        source,
+        transform,
+        accepts,
+    } = *request;
+    let raster = match &engine.models().segmenter {
+        Some(segmenter) if transform.segment => {
+            foreground(&**segmenter, raster, plan.turn, cancel)?
+        }
+        _ => raster,
+    };
     let raster = apply(&plan.steps, raster, cancel)?.without_idle_alpha();
     let mut warnings = plan.warnings;
     let target = negotiate::target(
@@ -141,13 +159,16 @@ fn still(
 
 fn animation(
     engine: &Engine,
-    source: &[u8],
+    request: &Request<'_>,
     header: &Header,
-    transform: &Transform,
-    accepts: Accepts,
     plan: Plan,
     cancel: &Cancel,
 ) -> Result<Rendition, Error> {
+    let Request {
+        source,
+        transform,
+        accepts,
+    } = *request;
     let mut frames = Animation::new(source, header)?;
     let mut warnings = plan.warnings;
     let (width, height) = plan.size;
@@ -179,39 +200,6 @@ fn apply(steps: &[Step], raster: Raster, cancel: &Cancel) -> Result<Raster, Erro
         cancel.check()?;
         step.apply(raster)
     })
-}
-
-/// What border trimming leaves of the displayed image: of all frames together.
-fn without_border(
-    source: &[u8],
-    header: &Header,
-    transform: &Transform,
-    border: Border,
-    animated: bool,
-    limits: &Limits,
-    cancel: &Cancel,
-) -> Result<Rect, Error> {
-    let within = trimmed(header, transform)?;
-    let keep = (f64::from(border.keep) * transform.dpr).round() as u32;
-    let inside = |raster: Raster| -> Result<Rect, Error> {
-        let turn: Orientation = header.turn();
-        let raster = if turn.is_none() {
-            raster
-        } else {
-            Step::Turn(turn).apply(raster)?
-        };
-        Ok(border::inside(&raster, within, border, keep))
-    };
-    if !animated {
-        return inside(decode::first_picture(source, header, 8, limits, cancel)?);
-    }
-    let mut frames = Animation::new(source, header)?;
-    let mut whole: Option<Rect> = None;
-    while let Some(frame) = frames.next(cancel)? {
-        let rect = inside(frame.raster)?;
-        whole = Some(whole.map_or(rect, |whole| border::union(whole, rect)));
-    }
-    Ok(whole.unwrap_or(within))
 }
 
 /// The description of transformations.md, section 3.7.

@@ -61,8 +61,8 @@ pub enum Warning {
     /// `format=png` gave a JPEG.
     #[error("JPEG vs PNG selection is automatic")]
     JpegInsteadOfPng,
-    /// `gravity=face` and `gravity=auto` need detectors which this build lacks.
-    #[error("automatic gravity is not available, the centre is used")]
+    /// `gravity=face` needs a detector, which this server lacks.
+    #[error("face detection is not available, gravity=auto is used")]
     NoDetector,
     /// `upscale=generate` needs a model which this build lacks.
     #[error("upscale=generate is not available, the image is interpolated")]

@@ -20,7 +20,9 @@ use crate::plan::Rect;
 use crate::raster::Raster;
 
 pub(crate) use flatten::flatten;
+pub(crate) use resize::resize;
 pub(crate) use tone::Tone;
+pub(crate) use turn::turn;
 
 /// One change of a picture.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -67,8 +69,8 @@ impl Step {
                 region,
                 width,
                 height,
-            } => resize::resize(&raster, region, width, height)?,
-            Self::Turn(orientation) => turn::turn(&raster, orientation),
+            } => resize(&raster, region, width, height)?,
+            Self::Turn(orientation) => turn(&raster, orientation),
             Self::Underlay(colour) => underlay::underlay(raster, colour),
             Self::Pad {
                 width,

@@ -2,7 +2,7 @@
 //! to compile and seldom changes.
 
 use fast_image_resize::images::{TypedImage, TypedImageRef};
-use fast_image_resize::pixels::{InnerPixel, U8x3, U8x4};
+use fast_image_resize::pixels::{InnerPixel, U8, U8x3, U8x4};
 use fast_image_resize::{FilterType, PixelTrait, ResizeAlg, ResizeOptions, Resizer};
 
 /// A region of an image, in pixels from its upper left corner. Its sides may lie between pixels.
@@ -45,7 +45,7 @@ pub struct Samples<'a> {
     pub width: u32,
     /// Pixels.
     pub height: u32,
-    /// 3, or 4 of which the last is alpha: colours then count as much as their alpha.
+    /// 1, 3, or 4 of which the last is alpha: colours then count as much as their alpha.
     pub channels: usize,
     /// `width * height * channels` samples.
     pub data: &'a [u8],
@@ -64,6 +64,7 @@ pub fn resize(
     filter: Filter,
 ) -> Result<Vec<u8>, Error> {
     match source.channels {
+        1 => resize_pixels::<U8>(source, region, size, filter),
         3 => resize_pixels::<U8x3>(source, region, size, filter),
         4 => resize_pixels::<U8x4>(source, region, size, filter),
         channels => Err(Error(format!("{channels} channels"))),
@@ -122,7 +123,7 @@ mod tests {
             size in (1_u32..40, 1_u32..40),
             target in (1_u32..40, 1_u32..40),
             colour in proptest::array::uniform4(0_u8..=255),
-            channels in proptest::sample::select(vec![3_usize, 4]),
+            channels in proptest::sample::select(vec![1_usize, 3, 4]),
         ) {
             let [red, green, blue, _] = colour;
             let colour = &[red, green, blue, 255][..channels];

@@ -5,7 +5,7 @@ use crate::raster::Raster;
 
 /// Resamples a region to a size: Lanczos with three lobes to shrink, Catmull-Rom to enlarge
 /// (transformations.md, section 2.12). Colours count as much as their alpha.
-pub(super) fn resize(
+pub(crate) fn resize(
     raster: &Raster,
     region: Region,
     width: u32,

@@ -2,7 +2,7 @@ use crate::orientation::Orientation;
 use crate::raster::Raster;
 
 /// Mirrors and turns.
-pub(super) fn turn(raster: &Raster, orientation: Orientation) -> Raster {
+pub(crate) fn turn(raster: &Raster, orientation: Orientation) -> Raster {
     match raster.channels {
         3 => turn_pixels::<3>(raster, orientation),
         _ => turn_pixels::<4>(raster, orientation),
