@@ -439,6 +439,41 @@ fn animated_png() -> Vec<u8> {
     bytes
 }
 
+proptest::proptest! {
+    #[test]
+    fn a_mangled_animation_does_no_harm(
+        kind in 0..3_usize,
+        changes in proptest::collection::vec((0..400_usize, 0..=255_u8), 1..6),
+    ) {
+        let mut source = match kind {
+            0 => animated_gif(20, 10, None),
+            1 => animated_png(),
+            _ => rendered(&animated_gif(20, 10, None), "format=webp").bytes,
+        };
+        // Past the signature, so that a decoder gets to see it.
+        let length = source.len() - 12;
+        for (place, byte) in changes {
+            source[12 + place % length] = byte;
+        }
+        let policy = Policy { animate_png: true, ..Policy::default() };
+        let limits = Limits { pixels_max: 100_000, ..Limits::default() };
+        let engine = Engine::new(limits, policy);
+        for options in ["width=16,format=gif", "width=16,format=webp"] {
+            let request = Request {
+                source: &source,
+                transform: &options.parse().unwrap(),
+                accepts: Accepts::default(),
+            };
+            match engine.render(&request, &Cancel::never()) {
+                Ok(rendition) => {
+                    inspect(&rendition.bytes, &Limits::default()).unwrap();
+                }
+                Err(error) => assert!(!matches!(error, Error::Encode(_)), "{error}"),
+            }
+        }
+    }
+}
+
 #[test]
 fn delays_are_kept_as_far_as_the_format_goes() {
     let frames = |bytes: &[u8]| inspect(bytes, &Limits::default()).unwrap().frames;

@@ -65,6 +65,10 @@ impl Palette {
 
     /// The part with these colours, if they are good enough for it.
     fn fit(&mut self, part: &Raster, changes: &[bool]) -> Option<Vec<u8>> {
+        // A first frame of which nothing can be seen leaves nothing to choose from.
+        if self.colours.is_empty() {
+            return None;
+        }
         let transparent = self.transparent();
         if self.error == 0.0
             && let Some(pixels) = palette::numbered(part, &self.colours, Some(changes), transparent)
@@ -423,6 +427,25 @@ mod tests {
             .map(|frame| frame.clone().with_alpha().data)
             .collect();
         assert!(decoded(&encoded(&frames)) == expected);
+    }
+
+    #[test]
+    fn a_frame_may_be_empty() {
+        let empty = raster(|_, _| CLEAR);
+        let full = raster(landscape);
+        for frames in [
+            vec![empty.clone()],
+            vec![empty.clone(), empty.clone()],
+            vec![empty.clone(), full.clone(), empty.clone(), full.clone()],
+            vec![full.clone(), empty.clone(), empty.clone()],
+        ] {
+            let seen = decoded(&encoded(&frames));
+            assert_eq!(seen.len(), frames.len());
+            for (seen, frame) in seen.iter().zip(&frames) {
+                let visible = |data: &[u8]| data.chunks(4).filter(|pixel| pixel[3] != 0).count();
+                assert_eq!(visible(seen), visible(&frame.clone().with_alpha().data));
+            }
+        }
     }
 
     fn landscape(x: u32, y: u32) -> Colour {
