@@ -53,7 +53,7 @@ pub(crate) fn first_picture(
             let first = animation.next(cancel)?;
             first.ok_or_else(|| Error::corrupt("no picture"))?.raster
         }
-        MediaType::Avif => avif::decode(source, limits, cancel)?,
+        MediaType::Avif => avif::decode(source, header, limits, cancel)?,
         MediaType::Heic => heic::decode(source, limits, cancel)?,
         MediaType::Jxl => jxl::decode(source, header.stored_size(), cancel)?,
         MediaType::Tiff => tiff::decode(source, header.stored_size(), cancel)?,
@@ -71,9 +71,10 @@ fn without_panic<T>(decode: impl FnOnce() -> Result<T, Error>) -> Result<T, Erro
         .unwrap_or_else(|_| Err(Error::corrupt("the decoder gave up")))
 }
 
-/// The pictures of a GIF, WebP or APNG, one after another.
+/// The pictures of a GIF, WebP, APNG or AVIF, one after another.
 pub(crate) enum Animation<'a> {
     Apng(Box<apng::Frames<'a>>),
+    Avif(Box<avif::Frames<'a>>),
     Gif(Box<gif::Frames<'a>>),
     Webp(webp::Frames<'a>),
 }
@@ -88,6 +89,9 @@ impl<'a> Animation<'a> {
             MediaType::Png => {
                 apng::Frames::new(source, header).map(|frames| Self::Apng(Box::new(frames)))
             }
+            MediaType::Avif => {
+                avif::Frames::new(source, header).map(|frames| Self::Avif(Box::new(frames)))
+            }
             format => Err(Error::NoDecoder(format)),
         }
     }
@@ -95,6 +99,7 @@ impl<'a> Animation<'a> {
     pub(crate) fn plays(&self) -> Plays {
         match self {
             Self::Apng(frames) => frames.plays(),
+            Self::Avif(frames) => frames.plays(),
             Self::Gif(frames) => frames.plays(),
             Self::Webp(frames) => frames.plays(),
         }
@@ -105,6 +110,7 @@ impl<'a> Animation<'a> {
         cancel.check()?;
         match self {
             Self::Apng(frames) => frames.next(),
+            Self::Avif(frames) => frames.next(cancel),
             Self::Gif(frames) => frames.next(),
             Self::Webp(frames) => frames.next(),
         }

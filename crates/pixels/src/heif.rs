@@ -2,6 +2,8 @@
 //! 8.11, and 23008-12, section 6). Whatever a box claims, nothing is allocated beyond what the file
 //! itself could hold.
 
+mod sequence;
+
 use std::borrow::Cow;
 
 use model::Limits;
@@ -10,6 +12,8 @@ use crate::Error;
 use crate::inspect::{u16_at, u32_at};
 use crate::orientation::Orientation;
 use crate::plan::Rect;
+
+pub(crate) use sequence::{Sample, Sequence, Track};
 
 /// Boxes, items and extents which are looked at, of each kind; sound files have far fewer.
 const ENTRIES_MAX: usize = 4_096;
@@ -62,6 +66,39 @@ pub(crate) struct Grid {
     pub columns: u32,
     pub width: u32,
     pub height: u32,
+}
+
+impl Display {
+    /// Of stored pixels with these properties. A cut which does not lie inside is none.
+    pub(crate) fn of<'a>(
+        size: (u32, u32),
+        properties: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
+    ) -> Self {
+        let mut cut = None;
+        let mut turned = Orientation::from_exif(1);
+        for (name, body) in properties {
+            match name {
+                b"clap" => cut = clean_aperture(body, size).or(cut),
+                // Counterclockwise.
+                b"irot" => {
+                    let turns = body.first().copied().unwrap_or_default() & 3;
+                    let number = [1, 8, 3, 6][usize::from(turns)];
+                    turned = turned.then(Orientation::from_exif(number));
+                }
+                // Top for bottom, or left for right.
+                b"imir" => {
+                    let sideways = body.first().copied().unwrap_or_default() & 1 == 1;
+                    let number = if sideways { 2 } else { 4 };
+                    turned = turned.then(Orientation::from_exif(number));
+                }
+                _ => {}
+            }
+        }
+        Self {
+            cut,
+            orientation: turned.to_exif(),
+        }
+    }
 }
 
 impl<'a> Heif<'a> {
@@ -148,41 +185,14 @@ impl<'a> Heif<'a> {
 
     /// The ICC profile of an item.
     pub(crate) fn icc(&self, id: u32) -> Option<&'a [u8]> {
-        self.properties(id, *b"colr").find_map(|body| {
-            let kind = body.get(..4)?;
-            (kind == b"prof" || kind == b"rICC").then(|| &body[4..])
-        })
+        self.properties(id, *b"colr").find_map(icc)
     }
 
-    /// What is cut off and how the rest is turned. A cut which does not lie inside is none.
+    /// How an item is shown.
     pub(crate) fn display(&self, id: u32) -> Display {
         let size = self.size(id).unwrap_or_default();
-        let mut display = Display {
-            cut: None,
-            orientation: 1,
-        };
-        let mut turned = Orientation::from_exif(1);
         let properties = self.item(id).map(|item| item.properties.as_slice());
-        for (name, body) in properties.unwrap_or_default() {
-            match *name {
-                b"clap" => display.cut = clean_aperture(body, size).or(display.cut),
-                // Counterclockwise.
-                b"irot" => {
-                    let turns = body.first().copied().unwrap_or_default() & 3;
-                    let number = [1, 8, 3, 6][usize::from(turns)];
-                    turned = turned.then(Orientation::from_exif(number));
-                }
-                // Top for bottom, or left for right.
-                b"imir" => {
-                    let sideways = body.first().copied().unwrap_or_default() & 1 == 1;
-                    let number = if sideways { 2 } else { 4 };
-                    turned = turned.then(Orientation::from_exif(number));
-                }
-                _ => {}
-            }
-        }
-        display.orientation = turned.to_exif();
-        display
+        Display::of(size, properties.unwrap_or_default().iter().copied())
     }
 
     /// The bytes of an item, put together from its extents; `None` if they are not all there.
@@ -271,6 +281,12 @@ impl<'a> Heif<'a> {
             height,
         })
     }
+}
+
+/// The ICC profile in a `colr` box, if it has one (14496-12, section 12.1.5).
+pub(crate) fn icc(colr: &[u8]) -> Option<&[u8]> {
+    let (kind, profile) = colr.split_at_checked(4)?;
+    (kind == b"prof" || kind == b"rICC").then_some(profile)
 }
 
 /// Names of items (14496-12, section 8.11.6).
@@ -481,9 +497,12 @@ pub(crate) fn boxes(bytes: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use model::Limits;
 
-    fn boxed(name: [u8; 4], body: &[u8]) -> Vec<u8> {
+    use super::*;
+    use crate::Error;
+
+    pub(super) fn boxed(name: [u8; 4], body: &[u8]) -> Vec<u8> {
         let length = (body.len() as u32 + 8).to_be_bytes();
         [&length[..], &name, body].concat()
     }
@@ -581,6 +600,29 @@ mod tests {
         ] {
             assert_eq!(cut(outside), None, "{outside:?}");
         }
+    }
+
+    #[test]
+    fn what_is_cut_off_is_decoded_first_and_judged_as_well() {
+        let numbers = [10, 1, 6, 1, 0, 1, 0, 1_i32];
+        let body: Vec<u8> = numbers.iter().flat_map(|n| n.to_be_bytes()).collect();
+        let file = file(&[boxed(*b"clap", &body)], &[]);
+        let judge = |avif_side_max| {
+            let limits = Limits {
+                avif_side_max,
+                ..Limits::default()
+            };
+            crate::inspect(&file, &limits).map(|header| (header.width, header.height))
+        };
+        assert_eq!(judge(20), Ok((10, 6)));
+        assert_eq!(
+            judge(19),
+            Err(Error::TooLarge {
+                limit: "avif_side_max",
+                value: 20,
+                maximum: 19
+            })
+        );
     }
 
     #[test]

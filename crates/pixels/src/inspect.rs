@@ -64,6 +64,8 @@ pub(crate) struct Found {
     pub height: u32,
     pub frames: u32,
     pub orientation: u8,
+    /// Pixels which are decoded, where some of them are cut off afterwards.
+    pub coded: Option<(u32, u32)>,
 }
 
 impl Found {
@@ -73,6 +75,7 @@ impl Found {
             height,
             frames: 1,
             orientation: 1,
+            coded: None,
         }
     }
 }
@@ -127,6 +130,14 @@ pub(crate) fn with_apng(source: &[u8], limits: &Limits, apng: bool) -> Result<He
         orientation: found.orientation,
     };
     judge(&header, limits)?;
+    if let Some((width, height)) = found.coded {
+        let coded = Header {
+            width,
+            height,
+            ..header.clone()
+        };
+        judge(&coded, limits)?;
+    }
     Ok(header)
 }
 

@@ -4,8 +4,8 @@ use crate::decode::{self, Animation};
 use crate::{Cancel, Error, Header, inspect, sanitise_svg};
 
 /// Whether the picture is really there: JPEG is decoded at an eighth of its size, PNG row by row,
-/// every frame of GIF, WebP and, where it counts as one, APNG, and the others as a whole. SVG has to
-/// survive sanitising.
+/// every frame of GIF, WebP, AVIF and, where it counts as one, APNG, and the others as a whole. SVG has
+/// to survive sanitising.
 pub(crate) fn verify(
     source: &[u8],
     header: &Header,
@@ -18,7 +18,9 @@ pub(crate) fn verify(
         MediaType::Png if !inspect::png::is_whole(source) => return Err(cut_off()),
         MediaType::Webp if !inspect::webp::is_whole(source) => return Err(cut_off()),
         MediaType::Png if !header.is_animated() => decode::png::verify(source, cancel)?,
-        MediaType::Gif | MediaType::Webp | MediaType::Png if header.is_animated() => {
+        MediaType::Gif | MediaType::Webp | MediaType::Png | MediaType::Avif
+            if header.is_animated() =>
+        {
             let mut frames = Animation::new(source, header)?;
             while frames.next(cancel)?.is_some() {}
         }

@@ -273,6 +273,32 @@ fn alpha_is_kept_or_laid_on_a_background() {
 }
 
 #[test]
+fn a_quality_makes_a_palette_of_translucent_colours() {
+    let source = png(128, 128, |x, y| {
+        [
+            (x * 2) as u8,
+            (y * 2) as u8,
+            (255 - x) as u8,
+            (127 + y) as u8,
+        ]
+    });
+    // The colour type stands in the header: 6 has four channels, 3 a palette.
+    let colour_type = |options: &str| rendered(&source, options).bytes[25];
+    assert_eq!(colour_type("width=100"), 6);
+    assert_eq!(colour_type("width=100,quality=50"), 3);
+    let picture = Picture::rendered(&source, "quality=50");
+    for (x, y) in [(3, 3), (64, 10), (120, 120), (20, 100)] {
+        let expected = [x * 2, y * 2, 255 - x, 127 + y];
+        for (seen, expected) in picture.at(x, y).into_iter().zip(expected) {
+            assert!(
+                u32::from(seen).abs_diff(expected) < 32,
+                "{x},{y}: {seen} {expected}"
+            );
+        }
+    }
+}
+
+#[test]
 fn a_wide_gamut_is_brought_to_srgb() {
     let jpeg = rendered(&png(64, 64, |_, _| RED), "format=jpeg,quality=95").bytes;
     let profile = moxcms::ColorProfile::new_display_p3().encode().unwrap();
@@ -733,6 +759,14 @@ fn a_damaged_avif_is_refused() {
         let outcome = engine.verify(&whole[..length], &Cancel::never());
         assert!(outcome.is_err(), "cut at {length} of {}", whole.len());
     }
+    // What is not cut off may still be a picture. Whatever it is, it ends no process.
+    let mut refused = 0;
+    for at in 0..whole.len() {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 0x5a;
+        refused += u32::from(engine.verify(&damaged, &Cancel::never()).is_err());
+    }
+    assert!(refused > 100, "{refused} of {}", whole.len());
 }
 
 #[test]

@@ -16,6 +16,10 @@ use crate::Error;
 /// The decoder wants to be asked again.
 const TRY_AGAIN: Dav1dResult = Dav1dResult(-11);
 
+/// Threads, each with a frame of its own. With a single one, rav1d 1.1 ends the process over whatever
+/// is damaged, because it takes the frame's header away twice (its issue 1497).
+const CONTEXTS: i32 = 2;
+
 /// How often the decoder is asked for a picture of one item; layered ones have a few frames.
 const ROUNDS_MAX: usize = 64;
 
@@ -45,39 +49,30 @@ pub(super) enum Row<'a> {
 /// Decodes the picture of an item. One of more than `area_max` pixels is refused before it is
 /// allocated.
 pub(super) fn decode(bytes: &[u8], area_max: u64) -> Result<Picture, Error> {
-    let mut decoder = Decoder::open(area_max)?;
-    let mut rest = Data::of(bytes)?;
-    for _ in 0..ROUNDS_MAX {
-        decoder.send(&mut rest)?;
-        if let Some(picture) = decoder.picture()? {
-            return Ok(picture);
-        }
-        if rest.0.sz == 0 {
-            // All is sent; what was held back comes now or never.
-            return decoder.picture()?.ok_or_else(broken);
-        }
-    }
-    Err(broken())
+    Decoder::open(area_max)?.next(bytes)
 }
 
 fn broken() -> Error {
     Error::corrupt("the AV1 data is broken or cut off")
 }
 
+/// Decodes pictures which may refer to earlier ones.
+///
 /// Safety: the context comes from `dav1d_open`, is owned by this value alone and is closed once, in
 /// `drop`.
-struct Decoder(Option<Dav1dContext>);
+pub(super) struct Decoder(Option<Dav1dContext>);
 
 impl Decoder {
-    fn open(area_max: u64) -> Result<Self, Error> {
+    /// For pictures of `area_max` pixels at most.
+    pub(super) fn open(area_max: u64) -> Result<Self, Error> {
         let mut settings = MaybeUninit::<Dav1dSettings>::uninit();
         // SAFETY: the structure is written as a whole before it is read.
         let mut settings = unsafe {
             dav1d::dav1d_default_settings(NonNull::from(&mut settings).cast());
             settings.assume_init()
         };
-        settings.n_threads = 1;
-        settings.max_frame_delay = 1;
+        settings.n_threads = CONTEXTS;
+        settings.max_frame_delay = CONTEXTS;
         settings.all_layers = 0;
         settings.frame_size_limit = u32::try_from(area_max).unwrap_or(u32::MAX);
         // SAFETY: without a callback there is nothing to be called.
@@ -95,6 +90,26 @@ impl Decoder {
         } else {
             Err(Error::Unavailable("AVIF decoding"))
         }
+    }
+
+    /// The next picture, which `bytes` are to complete.
+    pub(super) fn next(&mut self, bytes: &[u8]) -> Result<Picture, Error> {
+        let mut rest = Data::of(bytes)?;
+        let mut found = None;
+        for _ in 0..ROUNDS_MAX {
+            self.send(&mut rest)?;
+            let picture = self.picture()?;
+            let done = picture.is_none() && rest.0.sz == 0;
+            found = found.or(picture);
+            if done {
+                // What was held back, for a better layer to follow, comes now or never.
+                return match found {
+                    Some(picture) => Ok(picture),
+                    None => self.picture()?.ok_or_else(broken),
+                };
+            }
+        }
+        Err(broken())
     }
 
     fn send(&mut self, data: &mut Data) -> Result<(), Error> {

@@ -1,18 +1,38 @@
-//! AVIF: items of AV1, alone or in a grid, with alpha in an item of its own (AV1 Image File Format).
+//! AVIF: items of AV1, alone or in a grid, with alpha in an item of its own, and sequences in tracks
+//! (AV1 Image File Format).
 
 use model::Limits;
 
 use crate::colour::{self, Profile, Samples};
-use crate::heif::Heif;
+use crate::heif::{self, Display, Heif, Sample, Sequence, Track};
 use crate::inspect::u16_at;
 use crate::raster::Raster;
 use crate::steps::cut;
-use crate::{Cancel, Error};
+use crate::{Cancel, Error, Header};
 
-use super::av1::{self, Coding, Picture, Row};
+use super::av1::{self, Coding, Decoder, Picture, Row};
+use super::{Frame, Plays};
 
-/// The primary picture as stored, cut to what is shown.
-pub(super) fn decode(source: &[u8], limits: &Limits, cancel: &Cancel) -> Result<Raster, Error> {
+/// The primary picture, or the first of a sequence, as stored, cut to what is shown.
+pub(super) fn decode(
+    source: &[u8],
+    header: &Header,
+    limits: &Limits,
+    cancel: &Cancel,
+) -> Result<Raster, Error> {
+    if let Some(sequence) = Sequence::read(source) {
+        let first = Frames::of(sequence, header)?.next(cancel)?;
+        return Ok(first.ok_or_else(|| Error::corrupt("no picture"))?.raster);
+    }
+    decode_item(source, limits, cancel)
+}
+
+/// The primary picture, as stored, cut to what is shown.
+pub(super) fn decode_item(
+    source: &[u8],
+    limits: &Limits,
+    cancel: &Cancel,
+) -> Result<Raster, Error> {
     let heif = Heif::read(source).ok_or_else(|| Error::corrupt("no picture"))?;
     let item = heif.primary;
     let size = heif.size_within(item, limits)?;
@@ -28,6 +48,18 @@ pub(super) fn decode(source: &[u8], limits: &Limits, cancel: &Cancel) -> Result<
         )),
         (None, None) => None,
     };
+    let icc = heif.icc(item);
+    Ok(finish(size, colour, alpha, icc, heif.display(item)))
+}
+
+/// Colour, and alpha with whether colour was multiplied by it, to what is shown.
+fn finish(
+    (width, height): (u32, u32),
+    colour: Plain,
+    alpha: Option<(Plain, bool)>,
+    icc: Option<&[u8]>,
+    display: Display,
+) -> Raster {
     let coding = colour.coding;
     let samples = match alpha {
         Some((alpha, premultiplied)) => with_alpha(
@@ -39,18 +71,127 @@ pub(super) fn decode(source: &[u8], limits: &Limits, cancel: &Cancel) -> Result<
         None if colour.channels == 1 => Samples::Gray(colour.samples),
         None => Samples::Rgb(colour.samples),
     };
-    let profile = match heif.icc(item) {
-        Some(icc) => Some(Profile::Icc(icc)),
-        None => Some(Profile::Cicp {
+    let profile = match icc {
+        Some(icc) => Profile::Icc(icc),
+        None => Profile::Cicp {
             primaries: coding.primaries,
             transfer: coding.transfer,
-        }),
+        },
     };
-    let raster = colour::to_srgb_from(size.0, size.1, samples, profile);
-    Ok(match heif.display(item).cut {
+    let raster = colour::to_srgb_from(width, height, samples, Some(profile));
+    match display.cut {
         Some(rect) => cut::cut(&raster, rect),
         None => raster,
-    })
+    }
+}
+
+/// The pictures of a sequence.
+pub(crate) struct Frames<'a> {
+    colour: Pictures<'a>,
+    alpha: Option<Pictures<'a>>,
+    premultiplied: bool,
+    plays: Plays,
+    size: (u32, u32),
+    icc: Option<&'a [u8]>,
+    display: Display,
+}
+
+impl<'a> Frames<'a> {
+    pub(super) fn new(source: &'a [u8], header: &Header) -> Result<Self, Error> {
+        let sequence = Sequence::read(source);
+        Self::of(
+            sequence.ok_or_else(|| Error::corrupt("no pictures"))?,
+            header,
+        )
+    }
+
+    fn of(sequence: Sequence<'a>, header: &Header) -> Result<Self, Error> {
+        let colour = &sequence.colour;
+        let size = colour.size();
+        // The number of frames was judged.
+        if colour.samples() != header.frames {
+            return Err(Error::corrupt("its number of frames is broken"));
+        }
+        let properties = || colour.properties();
+        let colr = properties().filter(|(name, _)| *name == b"colr");
+        Ok(Self {
+            icc: colr.map(|(_, body)| body).find_map(heif::icc),
+            display: Display::of(size, properties()),
+            premultiplied: sequence.premultiplied,
+            plays: sequence.plays,
+            size,
+            alpha: match sequence.alpha {
+                Some(alpha) => Some(Pictures::of(alpha, size, Wanted::Alpha)?),
+                None => None,
+            },
+            colour: Pictures::of(sequence.colour, size, Wanted::Colour)?,
+        })
+    }
+
+    pub(super) fn plays(&self) -> Plays {
+        self.plays
+    }
+
+    pub(super) fn next(&mut self, cancel: &Cancel) -> Result<Option<Frame>, Error> {
+        let Some((colour, delay)) = self.colour.next(self.size, cancel)? else {
+            return Ok(None);
+        };
+        let alpha = match &mut self.alpha {
+            Some(pictures) => pictures.next(self.size, cancel)?,
+            None => None,
+        };
+        let alpha = alpha.map(|(alpha, _)| (alpha, self.premultiplied));
+        Ok(Some(Frame {
+            raster: finish(self.size, colour, alpha, self.icc, self.display),
+            delay,
+        }))
+    }
+}
+
+/// The pictures of one track.
+struct Pictures<'a> {
+    track: Track<'a>,
+    samples: std::vec::IntoIter<Sample>,
+    decoder: Decoder,
+    said: Option<Coding>,
+    wanted: Wanted,
+}
+
+impl<'a> Pictures<'a> {
+    /// All of `size`; of a track whose number of samples was judged.
+    fn of(track: Track<'a>, size: (u32, u32), wanted: Wanted) -> Result<Self, Error> {
+        let samples = track.find_samples();
+        let samples = samples.ok_or_else(|| Error::corrupt("its frames are not there"))?;
+        let mut colr = track.properties().filter(|(name, _)| *name == b"colr");
+        Ok(Self {
+            said: colr.find_map(|(_, body)| nclx(body)),
+            track,
+            samples: samples.into_iter(),
+            decoder: Decoder::open(area_of_blocks(size))?,
+            wanted,
+        })
+    }
+
+    /// The next picture and the milliseconds for which it is shown.
+    fn next(&mut self, size: (u32, u32), cancel: &Cancel) -> Result<Option<(Plain, u32)>, Error> {
+        let Some(sample) = self.samples.next() else {
+            return Ok(None);
+        };
+        let bytes = self.track.bytes(&sample);
+        let bytes = bytes.ok_or_else(|| Error::corrupt("a frame is cut off"))?;
+        let picture = self.decoder.next(bytes)?;
+        if picture.size() != size {
+            return Err(Error::corrupt("a frame has another size"));
+        }
+        let coding = self.said.unwrap_or_else(|| picture.coding());
+        let plain = convert(&picture, coding, self.wanted, cancel)?;
+        Ok(Some((plain, sample.delay)))
+    }
+}
+
+/// Pixels of the picture in whole blocks, as it is coded.
+fn area_of_blocks((width, height): (u32, u32)) -> u64 {
+    u64::from(width.next_multiple_of(64)) * u64::from(height.next_multiple_of(64))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,8 +254,7 @@ fn read_coded(
     let bytes = heif.bytes(item);
     let bytes = bytes.ok_or_else(|| Error::corrupt("the picture is cut off"))?;
     // Coded pictures are whole blocks, and may stand out a little where they are tiles.
-    let area_max = u64::from(most.0.next_multiple_of(64)) * u64::from(most.1.next_multiple_of(64));
-    let picture = av1::decode(&bytes, area_max)?;
+    let picture = av1::decode(&bytes, area_of_blocks(most))?;
     let said = heif.properties(item, *b"colr").find_map(nclx);
     let coding = said.unwrap_or_else(|| picture.coding());
     let plain = convert(&picture, coding, wanted, cancel)?;
@@ -445,5 +585,57 @@ impl Upsampled {
                 *second = 0.75 * here + 0.25 * after;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The pixels at some places are within a few steps of those of libavif.
+    fn assert_near(raster: &Raster, expected: &[((u32, u32), &[u8])]) {
+        for ((x, y), expected) in expected {
+            let at = (y * raster.width + x) as usize * raster.channels;
+            let found = &raster.data[at..at + raster.channels];
+            let near = found.len() == expected.len()
+                && found
+                    .iter()
+                    .zip(*expected)
+                    .all(|(a, b)| a.abs_diff(*b) <= 8);
+            assert!(near, "{found:?} at {x}, {y} is not {expected:?}");
+        }
+    }
+
+    #[test]
+    fn a_sequence_has_its_pictures_alpha_delays_and_no_end() {
+        let source = include_bytes!("../../../../tests/pictures/animated_alpha.avif");
+        let header = crate::inspect(source, &Limits::default()).unwrap();
+        assert_eq!((header.width, header.height, header.frames), (63, 61, 4));
+        let mut frames = Frames::new(source, &header).unwrap();
+        assert_eq!(frames.plays(), Plays::Forever);
+        for (delay, expected) in [
+            (
+                50,
+                [[17, 64, 171, 237], [50, 117, 150, 128], [22, 159, 83, 216]],
+            ),
+            (
+                100,
+                [[78, 60, 76, 22], [50, 116, 143, 126], [16, 71, 188, 213]],
+            ),
+            (
+                150,
+                [[78, 173, 187, 19], [48, 117, 138, 126], [75, 73, 76, 40]],
+            ),
+            (
+                200,
+                [[19, 171, 80, 235], [47, 117, 143, 127], [71, 161, 177, 43]],
+            ),
+        ] {
+            let frame = frames.next(&Cancel::never()).unwrap().unwrap();
+            assert_eq!(frame.delay, delay);
+            let [a, b, c] = &expected;
+            assert_near(&frame.raster, &[((5, 5), a), ((31, 30), b), ((10, 50), c)]);
+        }
+        assert!(frames.next(&Cancel::never()).unwrap().is_none());
     }
 }

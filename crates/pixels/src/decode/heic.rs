@@ -27,7 +27,7 @@ pub(super) fn decode(source: &[u8], limits: &Limits, cancel: &Cancel) -> Result<
     let tiles = heif.referred(item, *b"dimg");
     let coded = tiles.first().copied().unwrap_or(item);
     if heif.kind(coded) == Some(*b"av01") {
-        return avif::decode(source, limits, cancel);
+        return avif::decode_item(source, limits, cancel);
     }
     let alpha = heif.alpha_of(item);
     judge_coded_area(&heif, size, alpha)?;

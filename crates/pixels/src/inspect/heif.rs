@@ -4,7 +4,7 @@ use model::MediaType;
 
 use super::{Found, u32_at};
 use crate::Error;
-use crate::heif::{Heif, child};
+use crate::heif::{Display, Heif, Sequence, child};
 
 /// The format by the brands in the `ftyp` box.
 pub(super) fn recognise(source: &[u8]) -> Result<MediaType, Error> {
@@ -29,10 +29,11 @@ pub(super) fn recognise(source: &[u8]) -> Result<MediaType, Error> {
     }
 }
 
-/// The size of the primary item, cut by `clap`, and how it is turned. A sequence without a primary
-/// item is measured by its track.
+/// The size of the pictures of a sequence, or of the primary item, cut by `clap`, and how they are
+/// turned. What is neither is measured by its track.
 pub(super) fn find(source: &[u8]) -> Result<Found, Error> {
-    primary(source)
+    sequence(source)
+        .or_else(|| primary(source))
         .or_else(|| track(source))
         .ok_or_else(|| Error::corrupt("it does not say its size"))
 }
@@ -40,15 +41,27 @@ pub(super) fn find(source: &[u8]) -> Result<Found, Error> {
 fn primary(source: &[u8]) -> Option<Found> {
     let heif = Heif::read(source)?;
     let (width, height) = heif.size(heif.primary)?;
-    let display = heif.display(heif.primary);
+    Some(shown((width, height), heif.display(heif.primary), 1))
+}
+
+fn sequence(source: &[u8]) -> Option<Found> {
+    let track = Sequence::read(source)?.colour;
+    let display = Display::of(track.size(), track.properties());
+    Some(shown(track.size(), display, track.samples()))
+}
+
+fn shown(coded: (u32, u32), display: Display, frames: u32) -> Found {
     let (width, height) = match display.cut {
         Some(cut) => (cut.width, cut.height),
-        None => (width, height),
+        None => coded,
     };
-    Some(Found {
+    Found {
+        coded: Some(coded),
+        width,
+        height,
+        frames,
         orientation: display.orientation,
-        ..Found::still(width, height)
-    })
+    }
 }
 
 fn track(source: &[u8]) -> Option<Found> {

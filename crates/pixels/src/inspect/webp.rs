@@ -50,6 +50,7 @@ pub(super) fn find(source: &[u8]) -> Result<Found, Error> {
         height,
         frames,
         orientation: exif(source).and_then(exif::orientation).unwrap_or(1),
+        coded: None,
     })
 }
 
