@@ -496,13 +496,13 @@ pub(crate) fn boxes(bytes: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use model::Limits;
 
     use super::*;
     use crate::Error;
 
-    pub(super) fn boxed(name: [u8; 4], body: &[u8]) -> Vec<u8> {
+    pub(crate) fn boxed(name: [u8; 4], body: &[u8]) -> Vec<u8> {
         let length = (body.len() as u32 + 8).to_be_bytes();
         [&length[..], &name, body].concat()
     }

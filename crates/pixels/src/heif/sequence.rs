@@ -244,8 +244,8 @@ fn number_at(bytes: &[u8], at: usize, long: bool) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::boxed;
     use super::*;
+    use crate::heif::tests::boxed;
 
     fn numbers(numbers: &[u32]) -> Vec<u8> {
         numbers.iter().flat_map(|n| n.to_be_bytes()).collect()
