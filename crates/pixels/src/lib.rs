@@ -18,6 +18,7 @@ mod inspect;
 mod look;
 mod negotiate;
 mod orientation;
+mod perceptual;
 mod plan;
 mod raster;
 mod render;

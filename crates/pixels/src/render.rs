@@ -8,7 +8,7 @@ use crate::raster::Raster;
 use crate::steps::Step;
 use crate::{
     Cancel, Engine, Error, Header, Rendition, RenditionFormat, Request, Warning, encode, exif,
-    inspect, negotiate, sanitise_svg,
+    inspect, negotiate, perceptual, sanitise_svg,
 };
 
 pub(crate) fn render(
@@ -139,15 +139,14 @@ fn still(
     let (width, height) = raster.size();
     let exif = source_exif(source, header.format)
         .and_then(|exif| exif::kept(exif, transform.exif, (width, height)));
-    let background = transform.background;
-    let bytes = encode::picture(
-        raster,
-        target,
-        background,
-        exif.as_deref(),
-        engine.avif(),
+    let settings = perceptual::Settings {
+        background: transform.background,
+        exif: exif.as_deref(),
+        encoders: engine.avif(),
+        limits: engine.limits(),
         cancel,
-    )?;
+    };
+    let bytes = perceptual::picture(raster, target, transform.quality, &settings)?;
     Ok(Rendition {
         bytes,
         format: RenditionFormat::Image(target.format()),
