@@ -1,6 +1,9 @@
 //! SVG is never rasterised: whatever is asked of it, it is delivered sanitised
 //! (transformations.md, section 3.6).
 
+mod references;
+pub(crate) mod text;
+
 use std::io::{self, Write};
 
 use model::Limits;
@@ -20,7 +23,7 @@ const GROWTH_MAX: usize = 4;
 const GROWTH_BYTES_MAX: usize = 1024 * 1024;
 
 /// Takes scripts, event attributes, foreign elements and references to other documents out of an
-/// SVG image. Anything which is not SVG is an error, and so are documents that are made to be
+/// SVG image, in any encoding; what comes out is UTF-8. Anything which is not SVG is an error, and so are documents that are made to be
 /// costly: deep nesting, or entities of entities.
 pub fn sanitise_svg(source: &[u8], limits: &Limits) -> Result<Vec<u8>, Error> {
     let length = source.len() as u64;
@@ -31,25 +34,28 @@ pub fn sanitise_svg(source: &[u8], limits: &Limits) -> Result<Vec<u8>, Error> {
             maximum: limits.upload_bytes_max,
         });
     }
-    judge_entities(source)?;
-    if depth(source) > DEPTH_MAX {
+    let text = text::decode(source).ok_or(Error::NotAnImage)?;
+    let text = text.as_bytes();
+    judge_entities(text)?;
+    if depth(text) > DEPTH_MAX {
         return Err(Error::corrupt("the SVG is nested too deeply"));
     }
     let mut filter = Filter::new();
     filter.set_data_url_filter(data_url_filter::allow_standard_images);
     let mut sanitised = Bounded {
-        bytes: Vec::with_capacity(source.len()),
-        most: source.len().saturating_mul(GROWTH_MAX) + GROWTH_BYTES_MAX,
+        bytes: Vec::with_capacity(text.len()),
+        most: text.len().saturating_mul(GROWTH_MAX) + GROWTH_BYTES_MAX,
     };
     filter
-        .filter(source, &mut sanitised)
+        .filter(text, &mut sanitised)
         .map_err(Error::corrupt)?;
     let sanitised = sanitised.bytes;
     // The filter drops elements which are not SVG's, so an HTML page would come out empty.
     if !sanitised.windows(4).any(|text| text == b"<svg") {
         return Err(Error::NotAnImage);
     }
-    Ok(sanitised)
+    let sanitised = str::from_utf8(&sanitised).map_err(Error::corrupt)?;
+    Ok(references::confined(sanitised).into_bytes())
 }
 
 /// Memory which does not grow without end.
@@ -175,6 +181,58 @@ mod tests {
         assert!(document("<!ENTITY a 'http://example.com/'>").is_ok());
         assert!(document("<!ENTITY b 'x'><!ENTITY a '&b;&b;'>").is_err());
         assert!(document(&format!("<!ENTITY a '{}'>", "x".repeat(2000))).is_err());
+    }
+
+    #[test]
+    fn prefixes_and_other_encodings_are_understood() {
+        let expected = concat!(
+            r#"<?xml version="1.0" encoding="utf-8"?>"#,
+            "\n",
+            r##"<svg xmlns="http://www.w3.org/2000/svg" width="3">"##,
+            "\n",
+            r##"  <use href="#a"/>"##,
+            "\n</svg>"
+        );
+        let body = r##"width="3" xmlns="urn:other" xmlns:s="http://www.w3.org/2000/svg" xmlns:l="http://www.w3.org/1999/xlink"><s:use l:href="#a"/><script/>"##;
+        let prefixed = format!("<s:svg {body}</s:svg>");
+        let wide: Vec<u8> = format!("\u{feff}{prefixed}")
+            .encode_utf16()
+            .flat_map(u16::to_le_bytes)
+            .collect();
+        for source in [prefixed.as_bytes(), &wide] {
+            let sanitised = sanitise_svg(source, &Limits::default()).unwrap();
+            assert_eq!(str::from_utf8(&sanitised).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn nothing_outside_of_the_document_is_named() {
+        let text = |body: &str| String::from_utf8(sanitised(body).unwrap()).unwrap();
+        for body in [
+            "<style>a{fill:image-set('http://evil.example/' 1x)}</style>",
+            "<style>a{fill:-webkit-IMAGE-set(&quot;//evil.example/&quot; 1x)}</style>",
+            "<style>@\\69mport '//evil.example/';</style>",
+            "<style>@im<![CDATA[port]]> '//evil.example/';</style>",
+            "<rect style='fill:Image-Set(\"//evil.example/\" 1x)'/>",
+            "<rect fill='url(//evil.example/evil.svg#a)'/>",
+            "<use href='evil.svg#a'/>",
+            "<image href='evil.png'/>",
+            "<use href='data:image/svg+xml,evil#a'/>",
+            "<image href='data:text/html,evil'/>",
+            "<a href='#b'><set attributeName='href' to='javascript:evil()'/></a>",
+            "<foreignObject>evil</foreignObject>",
+        ] {
+            let text = text(body);
+            let fetches = ["image-set(", "@import", "href=\"evil", "url(//", "url(/"];
+            let fetching = fetches.iter().find(|fetch| text.contains(*fetch));
+            assert_eq!(fetching, None, "{text}");
+            // An animation which does not say of what is none.
+            for gone in ["data:", "foreignObject", "attributeName"] {
+                assert!(!text.contains(gone), "{text}");
+            }
+        }
+        assert!(text("<use href='#a'/>").contains("href=\"#a\""));
+        assert!(text("<image href='data:image/png;base64,AA'/>").contains("data:image/png"));
     }
 
     #[test]

@@ -264,7 +264,19 @@ fn sanitised_svg_has_nothing_active() {
                 }
                 Err(_) => return Ok(()),
             };
+            if !sanitised.contains("<svg xmlns=\"http://www.w3.org/2000/svg\"") {
+                return Err("has no namespace".to_owned());
+            }
             let sanitised = sanitised.replace("&apos;", "'").replace("&quot;", "\"");
+            let outside = sanitised.split(" href=\"").skip(1);
+            if let Some(reference) = outside.into_iter().find(|reference| {
+                !reference.starts_with('#') && !reference.starts_with("data:image/")
+            }) {
+                return Err(format!(
+                    "names {}",
+                    reference.get(..40).unwrap_or(reference)
+                ));
+            }
             let mut active = vec![
                 "<script",
                 "<foreignobject",
@@ -272,6 +284,7 @@ fn sanitised_svg_has_nothing_active() {
                 "<!",
                 "<?xml-",
                 "@import",
+                "image-set(",
             ];
             for open in ["href=\"", "href='", "url(", "url('", "url(\""] {
                 for target in [

@@ -3,6 +3,9 @@
 /// Declarations, comments and a document type may come first; an element other than `svg`, whatever
 /// prefix that has, makes it something else.
 pub(super) fn starts_as_svg(source: &[u8]) -> bool {
+    if let [0xff, 0xfe, ..] | [0xfe, 0xff, ..] = source {
+        return crate::svg::text::decode(source).is_some_and(|text| starts_as_svg(text.as_bytes()));
+    }
     let mut rest = source.strip_prefix(b"\xef\xbb\xbf").unwrap_or(source);
     loop {
         rest = rest.trim_ascii_start();
