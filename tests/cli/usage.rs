@@ -4,11 +4,13 @@ use crate::program::Program;
 fn the_version_is_printed_for_people_and_programs() {
     let program = Program::new();
     let version = env!("CARGO_PKG_VERSION");
-    let text = program.run(&["version"]).text();
-    assert_eq!(text, format!("calotype {version}\n"));
-    assert_eq!(program.run(&["--version"]).text(), text);
+    let first = format!("calotype {version}\n");
+    assert_eq!(program.run(&["--version"]).text(), first);
     let json = program.run(&["version", "--json"]).json();
     assert_eq!(json[0]["version"], version);
+    let avif = json[0]["avif_encoder"].as_str().expect("a text");
+    let text = program.run(&["version"]).text();
+    assert_eq!(text, format!("{first}AVIF by {avif}\n"));
 }
 
 #[test]
