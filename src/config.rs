@@ -180,7 +180,9 @@ settings! {
         batch_requests_per_second: u32, Kind::Count(1, 1_000_000), "200";
     }
     "Operation" {
-        /// Which log events are written.
+        /// Where metrics are served as text for Prometheus, with the health checks; nowhere without it.
+        metrics_listen: Option<SocketAddr>, Kind::Address, "";
+        /// Which log events are written; `info,access=off` leaves out the line of each request.
         log: String, Kind::LogFilter, "info";
         /// How log events are written; `auto` is `pretty` on a terminal and `json` elsewhere.
         log_format: LogFormat, Kind::LogFormat, "auto";

@@ -14,12 +14,15 @@ mod form;
 mod health;
 mod lingering;
 mod listener;
+mod metrics;
 mod one_time_upload;
 mod path;
 mod query;
 mod rate;
+mod request_id;
 mod response;
 mod route;
+mod watch;
 mod wire;
 
 use std::sync::Arc;
@@ -29,12 +32,14 @@ use hyper::body::Incoming;
 use hyper::{Method, Request};
 use model::Permission::{self, Read, Write};
 use service::Service;
+use tracing::Instrument as _;
 
 use auth::Caller;
 use error::ApiError;
 use lingering::Body;
 use response::Response;
 use route::{Resource, Route};
+use watch::Watch;
 
 pub use listener::{Listener, ListenerSettings};
 
@@ -44,6 +49,7 @@ pub struct App {
     service: Service,
     settings: Arc<AppSettings>,
     batch_rates: rate::Rates,
+    metrics: Arc<metrics::Metrics>,
 }
 
 /// What the HTTP layer is told at start.
@@ -70,23 +76,33 @@ impl App {
             service,
             settings: Arc::new(settings),
             batch_rates,
+            metrics: Arc::new(metrics::Metrics::new()),
         }
     }
 
     /// Answers one request; never fails.
     async fn handle(self, request: Request<Incoming>) -> Response {
+        let route = Route::of(&request);
+        let watch = Watch::begin(&self.metrics, &request, route.class());
         let (request, lingering) = lingering::lend_body(request, self.settings.upload_idle_timeout);
         let is_head = request.method() == Method::HEAD;
-        let mut answer = self.answer(request).await;
+        let answer = self.answer(request, route).instrument(watch.span());
+        let mut answer = answer.await;
         lingering.drain(&mut answer);
         if is_head {
             answer = response::without_body(answer);
         }
+        watch.end(&mut answer);
         answer
     }
 
-    async fn answer(&self, request: Req) -> Response {
-        match Route::of(&request) {
+    /// Answers whoever watches the server; never fails.
+    async fn handle_watcher(self, request: Request<Incoming>) -> Response {
+        metrics::answer(&self, &request).await
+    }
+
+    async fn answer(&self, request: Req, route: Route) -> Response {
+        match route {
             Route::Api(account, resource) => {
                 let answer = self.api(request, &account, resource).await;
                 answer.unwrap_or_else(ApiError::into_response)

@@ -16,7 +16,7 @@ use reqwest::multipart::{Form, Part};
 use reqwest::{Client, StatusCode};
 use serde_json::Value;
 
-use server::{ACCOUNT_ID, API_TOKEN, Server, Settings};
+use server::{ACCOUNT_HASH, ACCOUNT_ID, API_TOKEN, Server, Settings};
 
 fn client() -> Client {
     // Every test of the process installs the same provider; the first wins.
@@ -81,6 +81,71 @@ fn sigterm_lets_an_upload_finish() {
     let url = format!("{}/v1/kept", server.images_url());
     let (status, _) = runtime.block_on(async { get(&client(), &url).await });
     assert_eq!(status, StatusCode::OK);
+}
+
+/// One line for each request, with its id and without secrets; probes are not logged.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_request_is_logged_without_its_secrets() {
+    let server = Server::start();
+    let client = client();
+    for (path, query) in [
+        (
+            format!("/{ACCOUNT_HASH}/an%20image/public"),
+            "?sig=s3cret&exp=1",
+        ),
+        (format!("/upload/{ACCOUNT_HASH}/s3cret"), ""),
+        ("/livez".to_owned(), ""),
+    ] {
+        let url = format!("{}{path}{query}", server.url());
+        let request = client.get(url).header("x-request-id", "request-7");
+        request.send().await.expect("an answer");
+    }
+    let list = client.get(format!("{}/v1", server.images_url()));
+    let list = list.bearer_auth(API_TOKEN).send().await.expect("an answer");
+    let minted = list.headers()["x-request-id"].to_str().expect("a text");
+    let minted = minted.to_owned();
+
+    let log = server.terminate_for_log();
+    assert!(!log.contains("s3cret") && !log.contains(API_TOKEN), "{log}");
+    let lines = log
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).expect("a JSON object"));
+    let lines: Vec<Value> = lines.filter(|line| line["target"] == "access").collect();
+    assert_eq!(lines.len(), 3, "{log}");
+    let [delivery, upload, api] = [&lines[0], &lines[1], &lines[2]];
+    assert_eq!(delivery["span"]["request_id"], "request-7");
+    assert_eq!(delivery["route"], "delivery");
+    assert_eq!(delivery["method"], "GET");
+    assert_eq!(
+        delivery["path"],
+        format!("/{ACCOUNT_HASH}/an%20image/public")
+    );
+    assert_eq!(delivery["status"], 404);
+    assert!(delivery["bytes"].as_u64() > Some(10), "{delivery}");
+    assert!(delivery["duration_ms"].as_f64() > Some(0.0), "{delivery}");
+    assert_eq!(
+        (&upload["route"], &upload["path"]),
+        (&"upload".into(), &"".into())
+    );
+    assert_eq!(api["span"]["request_id"], minted.as_str());
+}
+
+/// Metrics are nowhere without the setting, and on their own address with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_have_an_address_of_their_own() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = free.local_addr().expect("it is bound").to_string();
+    drop(free);
+    let server = Settings::new().set("metrics-listen", &address).start();
+    let page = client().get(format!("http://{address}/metrics")).send();
+    let page = page.await.expect("an answer").text().await.expect("a text");
+    let build = concat!(
+        "calotype_build_info{version=\"",
+        env!("CARGO_PKG_VERSION"),
+        "\"} 1"
+    );
+    assert!(page.lines().any(|line| line == build), "{page}");
+    assert!(server.terminate().success());
 }
 
 /// While an upload fills the memory for uploads, the next one waits for its end.

@@ -49,6 +49,10 @@ async fn serve(mut config: Config) -> Result<(), Failure> {
     .await
     .map_err(|error| format!("cannot listen on {}: {error}", config.listen))?;
     config.bind(listener.address()?);
+    let metrics_listener = match config.metrics_listen {
+        Some(address) => Some(bind_metrics(address, &config).await?),
+        None => None,
+    };
 
     let folder = DataFolder::lock(&config.data_dir)?;
     let Database::Sqlite(database) = &config.database;
@@ -95,6 +99,12 @@ async fn serve(mut config: Config) -> Result<(), Failure> {
         },
     );
 
+    let (metrics_end, metrics_ended) = tokio::sync::oneshot::channel::<()>();
+    let watchers = metrics_listener.map(|listener| {
+        tokio::spawn(listener.serve_metrics(app.clone(), async {
+            let _ = metrics_ended.await;
+        }))
+    });
     let sweeper = tokio::spawn(sweep_for_ever(service, config.sweep_interval));
     greet(&config, first.as_ref())?;
     let end = async {
@@ -105,12 +115,33 @@ async fn serve(mut config: Config) -> Result<(), Failure> {
         tracing::info!("ending: no new connections, open requests may finish");
     };
     listener.serve(app, end).await;
+    // Watched until the last answer.
+    drop(metrics_end);
+    if let Some(watchers) = watchers {
+        let _ = watchers.await;
+    }
     sweeper.abort();
     let _ = sweeper.await;
     catalog.close().await?;
     drop(folder);
     tracing::info!("ended");
     Ok(())
+}
+
+/// Connections of those who watch the server: a few, each with a short question.
+const METRICS_CONNECTIONS_MAX: usize = 64;
+
+async fn bind_metrics(address: SocketAddr, config: &Config) -> Result<Listener, Failure> {
+    let settings = ListenerSettings {
+        connections_max: METRICS_CONNECTIONS_MAX,
+        header_timeout: config.header_timeout,
+        drain_timeout: config.header_timeout.min(config.drain_timeout),
+    };
+    let listener = Listener::bind(address, settings)
+        .await
+        .map_err(|error| format!("cannot listen for metrics on {address}: {error}"))?;
+    tracing::info!(address = %listener.address()?, "metrics are served");
+    Ok(listener)
 }
 
 /// What the first start made, shown once.
@@ -234,7 +265,10 @@ fn start_log(config: &Config) -> Result<(), Failure> {
     if pretty {
         log.with_target(false).try_init()
     } else {
-        log.json().flatten_event(true).try_init()
+        log.json()
+            .flatten_event(true)
+            .with_span_list(false)
+            .try_init()
     }
 }
 

@@ -133,6 +133,7 @@ fn describe(answer: &mut Response, rendered: &Rendered) {
     let words = format!("internal=ok/- l={}", rendered.bytes.len());
     response::set_text(answer, CF_IMAGES, &words);
     response::set_text(answer, CF_RESIZED, &words);
+    answer.extensions_mut().insert(rendered.tier);
     for warning in &rendered.warnings {
         let text = format!("cf-images 299 \"{}\"", warning.replace(['"', '\\'], "'"));
         if let Ok(value) = text.parse() {

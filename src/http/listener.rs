@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -12,6 +14,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use super::response::Response;
 use super::{App, connection};
 
 /// A bound address.
@@ -45,6 +48,23 @@ impl Listener {
 
     /// Serves until `end`, then lets open requests finish within the drain timeout.
     pub async fn serve(self, app: App, end: impl Future<Output = ()>) {
+        self.serve_with(move |request| app.clone().handle(request), end)
+            .await;
+    }
+
+    /// Serves metrics and health alone, in the same way.
+    pub async fn serve_metrics(self, app: App, end: impl Future<Output = ()>) {
+        self.serve_with(move |request| app.clone().handle_watcher(request), end)
+            .await;
+    }
+
+    async fn serve_with<F>(
+        self,
+        answer: impl Fn(Request<Incoming>) -> F + Clone + Send + 'static,
+        end: impl Future<Output = ()>,
+    ) where
+        F: Future<Output = Response> + Send + 'static,
+    {
         let Self { socket, settings } = self;
         let slots = Arc::new(Semaphore::new(settings.connections_max));
         let connections = GracefulShutdown::new();
@@ -81,10 +101,10 @@ impl Listener {
             if let Err(error) = stream.set_nodelay(true) {
                 tracing::debug!(%error, "TCP_NODELAY cannot be set");
             }
-            let app = app.clone();
+            let answer = answer.clone();
             let service = service_fn(move |request| {
-                let app = app.clone();
-                async move { Ok::<_, std::convert::Infallible>(app.handle(request).await) }
+                let answer = answer(request);
+                async move { Ok::<_, std::convert::Infallible>(answer.await) }
             });
             let (builder, watcher) = (builder.clone(), connections.watcher());
             tokio::spawn(async move {

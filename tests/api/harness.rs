@@ -52,13 +52,14 @@ impl Default for Wishes {
 /// A running server with one account.
 pub(crate) struct Server {
     pub(crate) url: String,
+    pub(crate) metrics_url: String,
     pub(crate) account: Account,
     pub(crate) token: String,
     pub(crate) service: Service,
     pub(crate) catalog: Arc<Sqlite>,
     pub(crate) client: Client,
     folder: TempDir,
-    _end: oneshot::Sender<()>,
+    _ends: [oneshot::Sender<()>; 2],
 }
 
 /// What the server answered.
@@ -92,6 +93,9 @@ impl Server {
         let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), settings);
         let listener = listener.await.unwrap();
         let url = format!("http://{}", listener.address().unwrap());
+        let metrics = Listener::bind("127.0.0.1:0".parse().unwrap(), settings);
+        let metrics = metrics.await.unwrap();
+        let metrics_url = format!("http://{}", metrics.address().unwrap());
         let settings = Settings {
             limits: wishes.limits,
             addresses: Addresses {
@@ -130,6 +134,10 @@ impl Server {
             },
         );
         let (end, ended) = oneshot::channel();
+        let (metrics_end, metrics_ended) = oneshot::channel();
+        tokio::spawn(metrics.serve_metrics(app.clone(), async {
+            let _ = metrics_ended.await;
+        }));
         tokio::spawn(listener.serve(app, async {
             let _ = ended.await;
         }));
@@ -138,13 +146,14 @@ impl Server {
             .build();
         Self {
             url,
+            metrics_url,
             account,
             token,
             service,
             catalog,
             client: client.unwrap(),
             folder,
-            _end: end,
+            _ends: [end, metrics_end],
         }
     }
 

@@ -11,5 +11,6 @@ mod harness;
 mod images;
 mod keys_and_variants;
 mod lists;
+mod metrics;
 mod signed;
 mod sources;

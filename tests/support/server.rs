@@ -32,6 +32,7 @@ pub(crate) struct Server {
     url: String,
     data_dir: PathBuf,
     log: Arc<Mutex<Vec<u8>>>,
+    log_reader: Option<thread::JoinHandle<()>>,
     /// Keeps the folder of a server which was started without one of the test's own.
     _own_data_dir: Option<TempDir>,
 }
@@ -92,12 +93,13 @@ impl Settings {
 
         let log = Arc::new(Mutex::new(Vec::new()));
         let lines = read_stdout(&mut child);
-        read_stderr(&mut child, &log);
+        let log_reader = read_stderr(&mut child, &log);
         let mut server = Server {
             child,
             url: String::new(),
             data_dir,
             log,
+            log_reader: Some(log_reader),
             _own_data_dir: own,
         };
         // From here on, a panic kills the process and prints its log.
@@ -165,8 +167,21 @@ impl Server {
         self.child.wait().expect("a killed process ends");
     }
 
+    /// Ends the process in order and returns all that it logged.
+    pub(crate) fn terminate_for_log(mut self) -> String {
+        assert!(self.stop().success());
+        let reader = self.log_reader.take().expect("taken here alone");
+        reader.join().expect("reading does not panic");
+        let log = self.log.lock().expect("nobody panics with it");
+        String::from_utf8(log.clone()).expect("a log is text")
+    }
+
     /// Asks the process to drain and waits for it.
     pub(crate) fn terminate(mut self) -> ExitStatus {
+        self.stop()
+    }
+
+    fn stop(&mut self) -> ExitStatus {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM)
             .expect("the process is still there");
@@ -216,7 +231,7 @@ fn read_stdout(child: &mut Child) -> mpsc::Receiver<String> {
 }
 
 /// Collects standard error.
-fn read_stderr(child: &mut Child, log: &Arc<Mutex<Vec<u8>>>) {
+fn read_stderr(child: &mut Child, log: &Arc<Mutex<Vec<u8>>>) -> thread::JoinHandle<()> {
     let mut stderr = child.stderr.take().expect("a piped output");
     let log = Arc::clone(log);
     thread::spawn(move || {
@@ -226,5 +241,5 @@ fn read_stderr(child: &mut Child, log: &Arc<Mutex<Vec<u8>>>) {
                 log.extend_from_slice(&piece[..read]);
             }
         }
-    });
+    })
 }

@@ -148,6 +148,32 @@ pub struct Rendered {
     pub bytes: Bytes,
     /// What was asked for and done otherwise.
     pub warnings: Vec<String>,
+    /// Where they were found.
+    pub tier: Tier,
+}
+
+/// Where a rendition was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tier {
+    /// In the cache in memory.
+    Memory,
+    /// In the cache on disk.
+    Disk,
+    /// Nowhere: it was rendered, for this request or for another of the same moment.
+    Made,
+}
+
+impl Tier {
+    pub(crate) const ALL: [Self; 3] = [Self::Memory, Self::Disk, Self::Made];
+
+    /// `memory`, `disk` or `miss`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Disk => "disk",
+            Self::Made => "miss",
+        }
+    }
 }
 
 impl From<StoredRendition> for Rendered {
@@ -156,6 +182,7 @@ impl From<StoredRendition> for Rendered {
             media_type: stored.format.as_str(),
             bytes: stored.bytes,
             warnings: stored.warnings,
+            tier: Tier::Disk,
         }
     }
 }
@@ -239,6 +266,21 @@ impl Service {
 
     /// The bytes, from disk or rendered. Concurrent calls for one rendition render it once.
     pub async fn rendition(&self, delivered: &Delivered) -> Rendering {
+        let rendering = self.find_or_render(delivered).await;
+        if let Ok(rendered) = &rendering {
+            self.meters.count_found(rendered.tier);
+        }
+        rendering
+    }
+
+    async fn find_or_render(&self, delivered: &Delivered) -> Rendering {
+        if let Some(ready) = self.renditions.get_ready(&delivered.key) {
+            let tier = Tier::Memory;
+            return Ok(Rendered {
+                tier,
+                ..ready.into()
+            });
+        }
         if let Some(stored) = self.renditions.get(&delivered.key).await {
             return Ok(stored.into());
         }
@@ -261,6 +303,8 @@ impl Service {
             cancel: Cancel::at(Instant::now() + self.settings.limits.render_deadline),
         };
         let rendering = self.clone().render(delivered.clone(), landing);
+        let meters = self.meters.clone();
+        let rendering = async move { meters.watch(rendering).await };
         let rendering = rendering.boxed().shared();
         if let Some(weak) = rendering.downgrade() {
             let flight = Flight {
@@ -310,6 +354,7 @@ impl Service {
             media_type: rendition.format.as_str(),
             bytes: rendition.bytes.into(),
             warnings: rendition.warnings.iter().map(ToString::to_string).collect(),
+            tier: Tier::Made,
         };
         // A description is made from the header alone and not worth a file.
         if let RenditionFormat::Image(format) = rendition.format {

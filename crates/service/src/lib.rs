@@ -10,6 +10,7 @@ mod error;
 mod images;
 mod intake;
 mod keys;
+mod meters;
 mod remote;
 mod renderer;
 mod settings;
@@ -23,11 +24,12 @@ use pixels::Engine;
 use store::{Blobs, Catalog, DiskSpace, Renditions, Vault};
 
 pub use batch_token::MintedBatchToken;
-pub use deliver::{Caching, Delivered, Delivery, DeliveryError, Rendered, Wanted};
+pub use deliver::{Caching, Delivered, Delivery, DeliveryError, Rendered, Tier, Wanted};
 pub use direct_upload::{DirectUpload, NewDirectUpload};
 pub use error::Error;
 pub use images::{Blob, Page, PageRequest, Stats, Walk, WalkRequest};
 pub use intake::Admission;
+pub use meters::{Histogram, Meters};
 pub use remote::Fetcher;
 pub use renderer::Renderer;
 pub use settings::{Addresses, Settings};
@@ -50,6 +52,7 @@ pub struct Service {
     intake: Arc<intake::Intake>,
     fetcher: Fetcher,
     flights: deliver::Flights,
+    meters: Arc<Meters>,
     secrets: Arc<Secrets>,
     settings: Arc<Settings>,
 }
@@ -101,6 +104,7 @@ impl Service {
             intake: Arc::new(intake::Intake::new(settings.upload_memory_bytes)),
             fetcher: Fetcher::new(&settings)?,
             flights: deliver::Flights::default(),
+            meters: Arc::default(),
             secrets: Arc::new(secrets),
             settings: Arc::new(settings),
         })
@@ -109,6 +113,25 @@ impl Service {
     /// The settings the service runs with.
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// What the service has counted.
+    pub fn meters(&self) -> &Meters {
+        &self.meters
+    }
+
+    /// The lanes of CPU work, by name.
+    pub fn lanes(&self) -> [(&'static str, &Renderer); 2] {
+        [("render", &self.renderer), ("judge", &self.judge)]
+    }
+
+    /// Bytes of renditions in memory and on disk.
+    pub fn cached_bytes(&self) -> [(Tier, u64); 2] {
+        let renditions = &self.renditions;
+        [
+            (Tier::Memory, renditions.memory_bytes()),
+            (Tier::Disk, renditions.bytes()),
+        ]
     }
 
     /// Whether the database answers.

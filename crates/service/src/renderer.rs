@@ -16,6 +16,7 @@ pub struct Renderer {
     turns: Semaphore,
     in_line: AtomicUsize,
     in_line_max: usize,
+    threads: usize,
 }
 
 /// A turn to use the workers; the next in line gets it when it is dropped.
@@ -32,6 +33,7 @@ struct Queue {
 #[derive(Default)]
 struct State {
     jobs: VecDeque<Job>,
+    running: usize,
     closed: bool,
 }
 
@@ -48,8 +50,9 @@ impl Renderer {
             turns: Semaphore::new(threads.max(1) * 2),
             in_line: AtomicUsize::new(0),
             in_line_max: waiting_max.max(1),
+            threads: threads.max(1),
         };
-        for number in 0..threads.max(1) {
+        for number in 0..renderer.threads {
             let queue = renderer.queue.clone();
             thread::Builder::new()
                 .name(format!("{lane}-{number}"))
@@ -57,6 +60,21 @@ impl Renderer {
                 .map_err(|error| Error::Worker(error.to_string()))?;
         }
         Ok(renderer)
+    }
+
+    /// How many workers there are.
+    pub fn threads(&self) -> usize {
+        self.threads
+    }
+
+    /// How many jobs run.
+    pub fn running(&self) -> usize {
+        self.queue.lock().running
+    }
+
+    /// How many jobs wait, for a worker or for a turn.
+    pub fn waiting(&self) -> usize {
+        self.queue.lock().jobs.len() + self.in_line.load(Ordering::Relaxed)
     }
 
     /// Waits for a turn, of which there are twice as many as workers. `Busy` at once if as many as
@@ -134,10 +152,11 @@ impl Queue {
     }
 
     fn work(&self) {
+        let mut state = self.lock();
         loop {
-            let mut state = self.lock();
             let job = loop {
                 if let Some(job) = state.jobs.pop_front() {
+                    state.running += 1;
                     break job;
                 }
                 if state.closed {
@@ -150,6 +169,8 @@ impl Queue {
             };
             drop(state);
             job();
+            state = self.lock();
+            state.running -= 1;
         }
     }
 
@@ -196,6 +217,7 @@ mod tests {
         running.await.unwrap();
         let mut second = Box::pin(renderer.run(|| 2));
         assert!(futures_util::poll!(second.as_mut()).is_pending());
+        assert_eq!((renderer.running(), renderer.waiting()), (1, 1));
         assert!(matches!(renderer.run(|| 3).await, Err(Error::Busy)));
         release.send(()).unwrap();
         assert!(matches!(second.await, Ok(2)));

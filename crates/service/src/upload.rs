@@ -125,6 +125,13 @@ impl Service {
 
     /// Judges the bytes and puts them into the blob store, durably.
     pub(crate) async fn keep(&self, bytes: Bytes, filename: Option<&str>) -> Result<Kept, Error> {
+        let kept = self.judge_and_write(bytes, filename).await;
+        let bytes = kept.as_ref().ok().map(|kept| kept.source.bytes);
+        self.meters.count_upload(bytes);
+        kept
+    }
+
+    async fn judge_and_write(&self, bytes: Bytes, filename: Option<&str>) -> Result<Kept, Error> {
         let limits = &self.settings.limits;
         if bytes.len() as u64 > limits.upload_bytes_max {
             return Err(Error::TooManyBytes(limits.upload_bytes_max));

@@ -1,0 +1,149 @@
+//! What is counted and logged of every request.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use hyper::body::Body as _;
+use hyper::{Method, Request};
+use service::Tier;
+use tracing::Span;
+
+use super::metrics::Metrics;
+use super::request_id::{RequestId, X_REQUEST_ID};
+use super::response::Response;
+use super::route::Route;
+
+/// What nginx calls a request whose client left before the answer.
+const CLIENT_LEFT: u16 = 499;
+/// Bytes of a path which are logged.
+const PATH_MAX: usize = 512;
+
+/// What a request is about, as far as metrics tell requests apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Class {
+    Api,
+    Batch,
+    OneTimeUpload,
+    Delivery,
+    Health,
+    Unknown,
+}
+
+impl Class {
+    pub(super) const ALL: [Self; 6] = [
+        Self::Api,
+        Self::Batch,
+        Self::OneTimeUpload,
+        Self::Delivery,
+        Self::Health,
+        Self::Unknown,
+    ];
+
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Api => "api",
+            Self::Batch => "batch",
+            Self::OneTimeUpload => "upload",
+            Self::Delivery => "delivery",
+            Self::Health => "health",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+impl Route {
+    pub(super) fn class(&self) -> Class {
+        match self {
+            Self::Api(..) | Self::User(_) => Class::Api,
+            Self::Batch(_) => Class::Batch,
+            Self::OneTimeUpload(_) => Class::OneTimeUpload,
+            Self::Delivery(_) => Class::Delivery,
+            Self::Health(_) => Class::Health,
+            Self::Unknown => Class::Unknown,
+        }
+    }
+}
+
+/// One request under way. When it is dropped without an answer, the client has left.
+pub(super) struct Watch {
+    metrics: Arc<Metrics>,
+    class: Class,
+    method: Method,
+    path: String,
+    started: Instant,
+    id: RequestId,
+    span: Span,
+    answered: bool,
+}
+
+impl Watch {
+    pub(super) fn begin<B>(metrics: &Arc<Metrics>, request: &Request<B>, class: Class) -> Self {
+        metrics.begin();
+        let id = RequestId::of(request.headers());
+        let span = tracing::info_span!("request", request_id = %id);
+        Self {
+            metrics: metrics.clone(),
+            class,
+            method: request.method().clone(),
+            path: shown_path(request.uri().path(), class),
+            started: Instant::now(),
+            id,
+            span,
+            answered: false,
+        }
+    }
+
+    /// Every log event of the request belongs into it.
+    pub(super) fn span(&self) -> Span {
+        self.span.clone()
+    }
+
+    /// Counts and logs the answer, and puts the id into it.
+    pub(super) fn end(mut self, answer: &mut Response) {
+        self.answered = true;
+        let bytes = answer.body().size_hint().exact().unwrap_or(0);
+        let tier = answer.extensions().get::<Tier>();
+        self.finish(answer.status().as_u16(), bytes, tier.copied());
+        let id = self.id.clone().into_header();
+        answer.headers_mut().insert(X_REQUEST_ID, id);
+    }
+
+    fn finish(&self, status: u16, bytes: u64, tier: Option<Tier>) {
+        let time = self.started.elapsed();
+        self.metrics.end(self.class, status, bytes, time);
+        // Probes ask every few seconds, and what they learn is logged where it is bad.
+        if self.class == Class::Health {
+            return;
+        }
+        let _entered = self.span.enter();
+        tracing::info!(
+            target: "access",
+            method = %self.method,
+            route = self.class.as_str(),
+            path = self.path,
+            status,
+            bytes,
+            duration_ms = time.as_micros() as f64 / 1_000.0,
+            cache = tier.map(Tier::as_str),
+        );
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if !self.answered {
+            self.finish(CLIENT_LEFT, 0, None);
+        }
+    }
+}
+
+/// A path without its query, which may hold a signature. The address of a one-time upload is a
+/// secret by itself, and what is unknown may be one which was mistyped.
+fn shown_path(path: &str, class: Class) -> String {
+    match class {
+        Class::Api | Class::Batch | Class::Delivery => {
+            path[..path.floor_char_boundary(PATH_MAX)].to_owned()
+        }
+        Class::OneTimeUpload | Class::Health | Class::Unknown => String::new(),
+    }
+}
