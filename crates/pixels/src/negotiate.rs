@@ -55,6 +55,10 @@ pub(crate) fn target(
         // The quickest encoder, whatever was asked for by name.
         _ if transform.fast && !animated && !has_alpha => jpeg,
         Format::Auto if accepts.avif && !animated && side <= policy.avif_side_auto => avif,
+        Format::Auto if accepts.avif && !animated => {
+            warnings.push(Warning::TooLargeForAvif);
+            fallback
+        }
         Format::Auto if accepts.webp => webp,
         // A description has no pixels, so for JSON this does not matter.
         Format::Standard | Format::Auto | Format::Json => standard,

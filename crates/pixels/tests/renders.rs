@@ -654,7 +654,7 @@ fn avif_is_made_up_to_its_limits() {
             true,
             true,
             MediaType::Webp,
-            None,
+            Some(Warning::TooLargeForAvif),
         ),
         (
             &wide(1_201),
@@ -662,7 +662,7 @@ fn avif_is_made_up_to_its_limits() {
             true,
             false,
             MediaType::Jpeg,
-            None,
+            Some(Warning::TooLargeForAvif),
         ),
         (
             &wide(1_300),

@@ -155,7 +155,9 @@ impl Encoder {
             }
             sys::jpegli_set_quality(info, settings.quality.into(), 1);
             jpegli_set_progressive_level(info, if settings.progressive { 2 } else { 0 });
-            info.optimize_coding = 1;
+            // A third table, which jpegli makes where each colour has its own, is not baseline any
+            // more (T.81, table B.1), so colour keeps to the typical ones there.
+            info.optimize_coding = (settings.progressive || settings.components == 1).into();
             // EXIF wants to be the first segment, and so does JFIF.
             info.write_JFIF_header = settings.exif.is_none().into();
             sys::jpegli_start_compress(info, 1);
