@@ -1,12 +1,14 @@
 //! The command line: what `calotype` understands, and one file per command.
 
 mod account;
+mod completions;
 mod config;
 mod error;
 mod health;
 mod images;
 mod key;
 mod local;
+mod man;
 mod output;
 mod remote;
 pub mod serve;
@@ -15,6 +17,7 @@ mod sign;
 mod token;
 mod transform;
 mod variant;
+mod verify;
 mod version;
 
 use std::collections::BTreeMap;
@@ -63,11 +66,17 @@ enum Command {
     Transform(transform::Arguments),
     /// Sign a delivery URL.
     Sign(sign::Arguments),
+    /// Verify a signed delivery URL.
+    Verify(verify::Arguments),
     /// Print or check the settings.
     #[command(subcommand)]
     Config(config::Command),
     /// Ask a running server whether it is ready.
     Health(health::Arguments),
+    /// Print what completes commands in a shell.
+    Completions(completions::Arguments),
+    /// Print the manual page.
+    Man(man::Arguments),
     /// Print the version.
     Version(version::Arguments),
 }
@@ -112,8 +121,11 @@ fn run(command: Command, variables: &Variables) -> Result<(), Error> {
         Command::Images(command) => command.run(variables),
         Command::Transform(arguments) => arguments.run(variables),
         Command::Sign(arguments) => arguments.run(variables),
+        Command::Verify(arguments) => arguments.run(variables),
         Command::Config(command) => command.run(variables),
         Command::Health(arguments) => arguments.run(variables),
+        Command::Completions(arguments) => arguments.run(),
+        Command::Man(arguments) => arguments.run(),
         Command::Version(arguments) => arguments.run(variables),
     }
 }

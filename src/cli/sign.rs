@@ -54,7 +54,7 @@ impl Arguments {
 }
 
 /// The scheme and host of an address, and its path.
-fn split(url: &str) -> Result<(&str, &str), Error> {
+pub(super) fn split(url: &str) -> Result<(&str, &str), Error> {
     let start = match url.find("://") {
         Some(scheme) => {
             let host = &url[scheme + 3..];
@@ -83,15 +83,24 @@ async fn stored_key(
     settings: QuietFlags,
     variables: &Variables,
 ) -> Result<SigningKey, Error> {
+    let keys = stored_keys(path, settings, variables).await?;
+    let found = keys.into_iter().find(|key| key.name == name);
+    found.ok_or_else(|| key::missing(&name))
+}
+
+/// All keys of the account which the path names.
+pub(super) async fn stored_keys(
+    path: &str,
+    settings: QuietFlags,
+    variables: &Variables,
+) -> Result<Vec<SigningKey>, Error> {
     let bare = path.strip_prefix(PREFIX).unwrap_or(path);
     let hash = bare.split('/').nth(1).unwrap_or_default();
     let hash = AccountHash::try_from(hash)
         .map_err(|_| Error::Usage(format!("{path:?} does not start with an account hash")))?;
     let local = Local::open(settings, variables).await?;
     let account = local.account(Some(hash.as_str())).await?.id;
-    let keys = local.catalog.signing_keys(&account).await?;
-    let found = keys.into_iter().find(|key| key.name == name);
-    found.ok_or_else(|| key::missing(&name))
+    Ok(local.catalog.signing_keys(&account).await?)
 }
 
 #[cfg(test)]

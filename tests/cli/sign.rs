@@ -90,3 +90,51 @@ fn what_cannot_be_signed_is_wrong_usage() {
         .run(&["sign", PATH, "--key-value", FIRST, "--expires-in", "9"])
         .error(2);
 }
+
+#[test]
+fn what_was_signed_verifies_with_its_key_alone() {
+    let program = Program::new();
+    let prefixed = format!("https://a.example/cdn-cgi/imagedelivery{PATH}");
+    for (url, expires) in [(PATH, None), (&prefixed, Some("4102444800"))] {
+        let mut arguments = vec!["sign", url, "--key-value", FIRST];
+        arguments.extend(expires.iter().flat_map(|at| ["--expires-at", *at]));
+        let signed = program.run(&arguments).text();
+        let signed = signed.trim_end();
+        let valid = ["verify", signed, "--key-value", FIRST, "--json"];
+        let json = &program.run(&valid).json()[0];
+        assert_eq!(json["valid"], true);
+        assert_eq!(
+            json["expires"].as_i64(),
+            expires.map(|at| at.parse().unwrap())
+        );
+        let other = ["verify", signed, "--key-value", SECOND];
+        assert!(program.run(&other).error(1).contains("does not match"));
+    }
+}
+
+#[test]
+fn what_a_signature_covers_is_explained() {
+    let program = Program::new();
+    let url = format!("https://a.example{PATH}?exp=1631289275&sig=00");
+    let arguments = ["verify", &url, "--key-value", FIRST, "--explain"];
+    let told = program.run(&arguments).error(1);
+    assert!(
+        told.contains(&format!("signing    {PATH}?exp=1631289275\n")),
+        "{told}"
+    );
+    assert!(told.contains("4a945ec9a055446656215c67c2da4520d873a984d8f15ad197017cd8357b427e"));
+    assert!(
+        told.contains("error: The URL signature has expired"),
+        "{told}"
+    );
+    let unsigned = ["verify", PATH, "--key-value", FIRST];
+    assert!(
+        program
+            .run(&unsigned)
+            .error(1)
+            .contains("requires a signed URL")
+    );
+    program
+        .run(&["verify", "https://a.example", "--key-value", FIRST])
+        .error(2);
+}

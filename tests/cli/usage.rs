@@ -57,3 +57,32 @@ fn a_server_which_is_not_there_fails_with_its_address() {
         "{error}"
     );
 }
+
+#[test]
+fn completions_and_manual_pages_know_every_command() {
+    let program = Program::new();
+    for shell in ["bash", "zsh", "fish"] {
+        let script = program.run(&["completions", shell]).text();
+        assert!(
+            script.contains("calotype") && script.contains("transform"),
+            "{shell}"
+        );
+    }
+    program.run(&["completions", "tcl"]).error(2);
+    let page = program.run(&["man"]).text();
+    assert!(
+        page.contains(".TH calotype 1") && page.contains("transform"),
+        "{page}"
+    );
+    std::fs::create_dir(program.folder().join("man")).expect("a new folder");
+    program.run(&["man", "--into", "man"]).text();
+    for name in ["calotype.1", "calotype-serve.1", "calotype-images-list.1"] {
+        assert!(program.folder().join("man").join(name).exists(), "{name}");
+    }
+    assert!(
+        program
+            .run(&["man", "--into", "missing"])
+            .error(1)
+            .contains("missing")
+    );
+}
