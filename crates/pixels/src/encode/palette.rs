@@ -29,6 +29,7 @@ pub(super) struct Indexed {
 }
 
 /// The colour of a pixel of 3 or 4 bytes; what cannot be seen is all the same.
+#[inline]
 pub(super) fn colour(pixel: &[u8]) -> Colour {
     match *pixel {
         [_, _, _, 0] => CLEAR,
@@ -150,6 +151,7 @@ const SCALE: Point = [0.65, 1.0, 0.5, 1.0];
 /// The channel by which points are put in order: green, in which they differ most.
 const AXIS: usize = 1;
 
+#[inline]
 fn point([red, green, blue, alpha]: Colour) -> Point {
     if alpha == 255 {
         let value = |value: u8, channel: usize| f32::from(value) * SCALE[channel];
@@ -183,6 +185,7 @@ fn colour_at(point: Point) -> Colour {
 }
 
 /// The square of the distance.
+#[inline]
 fn distance(a: Point, b: Point) -> f32 {
     let square = |channel: usize| (a[channel] - b[channel]) * (a[channel] - b[channel]);
     (square(0) + square(1)) + (square(2) + square(3))

@@ -45,8 +45,7 @@ impl Dither {
                 };
                 let (number, got) = nearest.of(wanted);
                 numbers[x] = number;
-                let error = [0, 1, 2, 3]
-                    .map(|channel| (wanted[channel] - got[channel]) * (self.strength / 16.0));
+                let error = scaled(subtract(wanted, got), self.strength / 16.0);
                 let (ahead, behind) = if leftwards { (x, x + 2) } else { (x + 2, x) };
                 here[ahead] = add(here[ahead], error, 7.0);
                 below[behind] = add(below[behind], error, 3.0);
@@ -60,10 +59,29 @@ impl Dither {
     }
 }
 
+// Written out, as `array::map` is not always inlined, which costs a quarter of the time.
+
+#[inline]
 fn add(a: Point, b: Point, times: f32) -> Point {
-    [0, 1, 2, 3].map(|channel| a[channel] + b[channel] * times)
+    [
+        a[0] + b[0] * times,
+        a[1] + b[1] * times,
+        a[2] + b[2] * times,
+        a[3] + b[3] * times,
+    ]
 }
 
+#[inline]
+fn subtract(a: Point, b: Point) -> Point {
+    [a[0] - b[0], a[1] - b[1], a[2] - b[2], a[3] - b[3]]
+}
+
+#[inline]
+fn scaled(a: Point, times: f32) -> Point {
+    [a[0] * times, a[1] * times, a[2] * times, a[3] * times]
+}
+
+#[inline]
 fn within(point: Point) -> Point {
     let alpha = point[3].clamp(0.0, 255.0 * SCALE[3]);
     let most = alpha / SCALE[3];

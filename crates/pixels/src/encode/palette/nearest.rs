@@ -66,6 +66,7 @@ impl Nearest {
     }
 
     /// The number of the colour, and where it is. Values of the wanted point are in range.
+    #[inline]
     pub(super) fn of(&mut self, wanted: Point) -> (u8, Point) {
         let mut index = 0;
         for channel in 0..4 {
