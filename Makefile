@@ -20,6 +20,10 @@ test: setup-build setup-svt setup-tests ## every test; what they need is install
 test-quick: ## the tests which need nothing but Rust and a C compiler
 	CALOTYPE_KILL_ROUNDS=2 scripts/test.sh -- --skip sdk_does_everything --skip documented_go_program
 
+.PHONY: golden-accept
+golden-accept: ## renew the golden pictures which differ; look at them before you commit
+	ACCEPT=1 cargo test -p pixels --test golden
+
 .PHONY: bench
 bench: setup-build ## measure the catalog and the server at a million images, and pixels against sharp
 	scripts/bench.sh

@@ -1,0 +1,149 @@
+//! Golden pictures: each folder of `golden/` is a case, with the name of its source, its transform,
+//! how far a channel may be off on average, and the picture which is expected. A failure leaves
+//! `diff.png` beside it, in which grey is agreement; `make golden-accept` renews what is expected,
+//! after a look.
+
+use std::fs;
+use std::io::Cursor;
+use std::path::{Path, PathBuf};
+
+use pixels::{Accepts, Cancel, Engine, Request};
+
+/// A single channel may be so many times further off than all are on average.
+const OUTLIER: u32 = 12;
+
+/// What a folder holds.
+struct Case {
+    folder: PathBuf,
+    source: Vec<u8>,
+    transform: String,
+    /// Mean difference of a channel, of 255.
+    tolerance: f64,
+}
+
+impl Case {
+    fn read(golden: &Path, folder: PathBuf) -> Self {
+        let text = fs::read_to_string(folder.join("case.txt")).unwrap();
+        let value = |name: &str| {
+            let prefix = format!("{name} = ");
+            let line = text.lines().find_map(|line| line.strip_prefix(&prefix));
+            line.unwrap_or_else(|| panic!("{}: no {name}", folder.display()))
+        };
+        let source = golden.join("sources").join(value("source"));
+        Self {
+            source: fs::read(source).unwrap(),
+            transform: value("transform").to_owned(),
+            tolerance: value("tolerance").parse().unwrap(),
+            folder,
+        }
+    }
+
+    fn render(&self) -> Vec<u8> {
+        let options = format!("{},format=png-force", self.transform);
+        let request = Request {
+            source: &self.source,
+            transform: &options.parse().unwrap(),
+            accepts: Accepts::default(),
+        };
+        let rendition = Engine::default().render(&request, &Cancel::never());
+        rendition
+            .unwrap_or_else(|error| panic!("{}: {error}", self.folder.display()))
+            .bytes
+    }
+
+    /// Why the picture is not the expected one, if it is not.
+    fn complaint(&self, found: &[u8]) -> Option<String> {
+        let name = self.folder.file_name()?.to_string_lossy().into_owned();
+        let Ok(expected) = fs::read(self.folder.join("expected.png")) else {
+            return Some(format!("{name}: no expected.png; `make golden-accept`"));
+        };
+        let (size, found) = rgba(found);
+        let (expected_size, expected) = rgba(&expected);
+        if size != expected_size {
+            return Some(format!("{name}: {size:?} and not {expected_size:?}"));
+        }
+        let off = || found.iter().zip(&expected).map(|(a, b)| a.abs_diff(*b));
+        let sum: u64 = off().map(u64::from).sum();
+        let mean = sum as f64 / found.len() as f64;
+        let worst = off().max().unwrap_or_default();
+        let diff = self.folder.join("diff.png");
+        if mean <= self.tolerance && f64::from(worst) <= self.tolerance * f64::from(OUTLIER) {
+            // What an earlier failure left.
+            let _ = fs::remove_file(diff);
+            return None;
+        }
+        fs::write(diff, difference(size, &found, &expected)).unwrap();
+        Some(format!(
+            "{name}: off by {mean:.2} on average and {worst} at worst"
+        ))
+    }
+}
+
+/// Size and pixels, four bytes each.
+fn rgba(png: &[u8]) -> ((u32, u32), Vec<u8>) {
+    let mut decoder = png::Decoder::new(Cursor::new(png));
+    decoder.set_transformations(png::Transformations::EXPAND | png::Transformations::ALPHA);
+    let mut reader = decoder.read_info().unwrap();
+    let mut data = vec![0; reader.output_buffer_size().unwrap()];
+    let info = reader.next_frame(&mut data).unwrap();
+    if info.color_type == png::ColorType::GrayscaleAlpha {
+        data = data
+            .chunks(2)
+            .flat_map(|pixel| [pixel[0], pixel[0], pixel[0], pixel[1]])
+            .collect();
+    }
+    // What cannot be seen has no colour.
+    for pixel in data.chunks_mut(4).filter(|pixel| pixel[3] == 0) {
+        pixel.fill(0);
+    }
+    ((info.width, info.height), data)
+}
+
+/// Grey where both agree, lighter and darker by four times what they differ.
+fn difference((width, height): (u32, u32), found: &[u8], expected: &[u8]) -> Vec<u8> {
+    let data: Vec<u8> = found
+        .chunks(4)
+        .zip(expected.chunks(4))
+        .flat_map(|(found, expected)| {
+            let alpha = i32::from(found[3]) - i32::from(expected[3]);
+            [0, 1, 2].map(|channel| {
+                let off = i32::from(found[channel]) - i32::from(expected[channel]) + alpha;
+                (128 + 4 * off).clamp(0, 255) as u8
+            })
+        })
+        .collect();
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, width, height);
+    encoder.set_color(png::ColorType::Rgb);
+    let mut writer = encoder.write_header().unwrap();
+    writer.write_image_data(&data).unwrap();
+    writer.finish().unwrap();
+    bytes
+}
+
+#[test]
+fn pictures_are_those_which_were_looked_at() {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let accept = std::env::var_os("ACCEPT").is_some();
+    let mut folders: Vec<PathBuf> = fs::read_dir(&golden)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.join("case.txt").exists())
+        .collect();
+    folders.sort();
+    assert!(folders.len() >= 30, "{} cases", folders.len());
+    let mut complaints = Vec::new();
+    for folder in folders {
+        let case = Case::read(&golden, folder);
+        let found = case.render();
+        if let Some(complaint) = case.complaint(&found) {
+            if accept {
+                fs::write(case.folder.join("expected.png"), &found).unwrap();
+                let _ = fs::remove_file(case.folder.join("diff.png"));
+            } else {
+                complaints.push(complaint);
+            }
+        }
+    }
+    assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+}
