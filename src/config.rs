@@ -153,6 +153,9 @@ settings! {
         render_threads: usize, Kind::Count(1, 1_024), "<cores>";
         /// Renderings which wait for a thread; further ones are refused.
         render_queue: usize, Kind::Count(1, 1_000_000), "256";
+        /// Bytes of memory for pixels under way, estimated before they are decoded; further renderings
+        /// wait. One which needs more runs alone.
+        render_memory_bytes: u64, Kind::Bytes(1, 1 << 50), "1GB";
         /// Which way `gamma` works: `2026` (below 1 lightens) or `legacy` (below 1 darkens).
         gamma_semantics: GammaDirection, Kind::GammaDirection, "2026";
         /// Ceiling of `dpr`.
@@ -205,6 +208,8 @@ settings! {
         animation_transform_pixels_max, Kind::Count(1, 1_000_000_000_000), "50000000";
         /// Pixels of either side of a rendition.
         output_side_max, Kind::Count(1, 65_535), "12000";
+        /// Bytes of memory for pixels which one rendering may take, estimated before it starts.
+        render_bytes_max, Kind::Bytes(1, 1 << 50), "4GiB";
         /// Time one rendering may take.
         render_deadline, time(1, HOUR), "25s";
         /// Bytes of an image's metadata as compact JSON.

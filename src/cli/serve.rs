@@ -215,6 +215,7 @@ fn service_settings(config: &Config) -> Settings {
         source_timeout: config.source_timeout,
         source_redirects_max: config.source_redirects_max,
         upload_memory_bytes: config.upload_memory_bytes,
+        render_memory_bytes: config.render_memory_bytes,
         direct_upload_expiry: config.direct_upload_expiry,
         batch_token_ttl: config.batch_token_ttl,
         blob_grace: config.blob_grace,

@@ -110,6 +110,7 @@ impl Server {
             source_timeout: wishes.source_timeout,
             source_redirects_max: 5,
             upload_memory_bytes: 1 << 28,
+            render_memory_bytes: 1_000_000_000,
             direct_upload_expiry: Duration::from_mins(30),
             batch_token_ttl: Duration::from_hours(1),
             blob_grace: Duration::from_hours(1),

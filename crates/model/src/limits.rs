@@ -16,6 +16,8 @@ pub struct Limits {
     pub animation_transform_pixels_max: u64,
     /// Pixels of either side of a rendition.
     pub output_side_max: u32,
+    /// Bytes of memory which one rendering may take, estimated before it starts.
+    pub render_bytes_max: u64,
     /// Time one rendering may take.
     pub render_deadline: Duration,
     /// Bytes of an image's metadata as compact JSON.
@@ -53,6 +55,7 @@ impl Default for Limits {
             pixels_max: 100_000_000,
             animation_transform_pixels_max: 50_000_000,
             output_side_max: 12_000,
+            render_bytes_max: 4 * 1024 * 1024 * 1024,
             render_deadline: Duration::from_secs(25),
             metadata_bytes_max: 1024,
             creator_chars_max: 1024,

@@ -4,7 +4,7 @@ use model::{Limits, MediaType, Policy, Transform};
 
 use crate::encode::avif::Encoders;
 use crate::vision::{FaceDetector, Models, Segmenter};
-use crate::{Accepts, Cancel, Error, Header, Rendition, inspect, render, verify};
+use crate::{Accepts, Cancel, Error, Header, Rendition, cost, inspect, render, verify};
 
 /// The engine with what it was given at the start: bounds, preferences and models. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -118,8 +118,23 @@ impl Engine {
             return Err(Error::NotAccepted(format));
         }
         let header = self.inspect(source)?;
+        cost::judge(cost::of_decoding(&header, 1), self.limits())?;
         verify::verify(source, &header, self.limits(), cancel)?;
         Ok(header)
+    }
+
+    /// Bytes which [`Engine::render`] takes besides its source and its result, estimated from the
+    /// header; nothing is decoded.
+    pub fn rendering_bytes(&self, source: &[u8], transform: &Transform) -> u64 {
+        self.inspect(source).map_or(0, |header| {
+            cost::of_rendering(&header, transform, self.limits())
+        })
+    }
+
+    /// Bytes which [`Engine::verify`] takes besides its source, estimated from the header.
+    pub fn verifying_bytes(&self, source: &[u8]) -> u64 {
+        let header = self.inspect(source);
+        header.map_or(0, |header| cost::of_decoding(&header, 1))
     }
 
     /// Makes a rendition: equal requests give equal bytes.

@@ -7,6 +7,7 @@
 mod attention;
 mod cancel;
 mod colour;
+mod cost;
 mod decode;
 mod encode;
 mod engine;

@@ -7,8 +7,8 @@ use crate::plan::Plan;
 use crate::raster::Raster;
 use crate::steps::Step;
 use crate::{
-    Cancel, Engine, Error, Header, Rendition, RenditionFormat, Request, Warning, encode, exif,
-    inspect, negotiate, perceptual, sanitise_svg,
+    Cancel, Engine, Error, Header, Rendition, RenditionFormat, Request, Warning, cost, encode,
+    exif, inspect, negotiate, perceptual, sanitise_svg,
 };
 
 pub(crate) fn render(
@@ -31,6 +31,7 @@ pub(crate) fn render(
         return Err(Error::Unavailable("segment=foreground"));
     }
     let animated = header.is_animated() && negotiate::keeps_animation(transform);
+    cost::judge(cost::of_rendering(&header, transform, limits), limits)?;
     if animated
         && header.area() > limits.animation_transform_pixels_max
         && transform.format != Format::Json

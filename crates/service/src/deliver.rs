@@ -336,6 +336,8 @@ impl Service {
                 },
             );
         };
+        let needed = self.engine.rendering_bytes(&bytes, &delivered.transform);
+        let share = self.memory.share(needed).await?;
         let job = {
             let (transform, accepts) = (delivered.transform.clone(), delivered.accepts);
             let (engine, cancel) = (self.engine.clone(), landing.cancel.clone());
@@ -345,7 +347,10 @@ impl Service {
                     transform: &transform,
                     accepts,
                 };
-                engine.render(&request, &cancel)
+                let rendition = engine.render(&request, &cancel);
+                // With the job and not with its caller, who may go before it ends.
+                drop(share);
+                rendition
             }
         };
         let rendered = self.renderer.run(job).await?;

@@ -10,6 +10,7 @@ mod error;
 mod images;
 mod intake;
 mod keys;
+mod memory;
 mod meters;
 mod remote;
 mod renderer;
@@ -45,6 +46,7 @@ pub struct Service {
     disk_space: Arc<DiskSpace>,
     engine: Engine,
     renderer: Arc<Renderer>,
+    memory: memory::Memory,
     /// Judges uploads: a lane of their own, so that deliveries to strangers cannot stop them.
     judge: Arc<Renderer>,
     /// Held while a variant changes. Other nodes are met by comparing before writing.
@@ -90,6 +92,7 @@ impl Service {
             renditions: Arc::new(renditions),
             disk_space: Arc::new(disk_space),
             engine: Engine::new(settings.limits.clone(), settings.policy.clone()),
+            memory: memory::Memory::new(settings.render_memory_bytes),
             renderer: Arc::new(Renderer::start(
                 "render",
                 settings.render_threads,

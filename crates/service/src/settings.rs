@@ -16,6 +16,8 @@ pub struct Settings {
     pub policy: Policy,
     /// Threads which decode and encode.
     pub render_threads: usize,
+    /// Bytes which pixels under way may take, of uploads which are judged and of renderings.
+    pub render_memory_bytes: u64,
     /// Renderings which may wait for a thread.
     pub render_queue: usize,
     /// Bytes of uploads under way which are held in memory.

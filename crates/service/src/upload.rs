@@ -140,11 +140,16 @@ impl Service {
         let _space = self.claim_space(bytes.len() as u64).await?;
         let filename =
             filename.and_then(|name| Filename::from_upload(name, limits.filename_chars_max));
+        let needed = self.engine.verifying_bytes(&bytes);
+        let share = self.memory.share(needed).await?;
         let job = {
             let (bytes, engine) = (bytes.clone(), self.engine.clone());
             let cancel = Cancel::at(Instant::now() + limits.render_deadline);
             move || {
-                let header = engine.verify(&bytes, &cancel)?;
+                let header = engine.verify(&bytes, &cancel);
+                // With the job and not with its caller, who may go before it ends.
+                drop(share);
+                let header = header?;
                 Ok((header, digest::digest(&digest::SHA256, &bytes)))
             }
         };

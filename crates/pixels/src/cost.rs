@@ -1,0 +1,116 @@
+//! How much memory a job takes, told from its header before anything is decoded. It is an estimate
+//! from above for pictures of some size; what small ones need besides is in `SPARE_BYTES`.
+
+use model::transform::{Format, Gravity};
+use model::{Limits, MediaType, Transform};
+
+use crate::plan::Plan;
+use crate::{Error, Header};
+
+/// Tables of codecs, and what else does not grow with the picture.
+const SPARE_BYTES: u64 = 1024 * 1024;
+/// Bytes for each pixel which is made: the picture between two steps, before and after, and what its
+/// encoder keeps.
+const MADE_BYTES: u64 = 16;
+
+/// Bytes for each pixel which is decoded: what the decoder keeps, and the picture before and after its
+/// colours are converted.
+fn decoded_bytes(format: MediaType) -> u64 {
+    match format {
+        MediaType::Jpeg | MediaType::Png | MediaType::Bmp | MediaType::Ico => 8,
+        // The canvas and the frame on it.
+        MediaType::Gif | MediaType::Webp => 12,
+        // Planes of 16 bits, also as they were before their edges were smoothed.
+        MediaType::Avif | MediaType::Heic => 20,
+        // Up to four samples of 32 bits.
+        MediaType::Tiff | MediaType::Jxl => 24,
+        MediaType::Svg => 0,
+    }
+}
+
+/// Bytes which decoding takes, JPEG at so many `eighths` of its size. A progressive one is held as
+/// coefficients of its full size.
+pub(crate) fn of_decoding(header: &Header, eighths: u32) -> u64 {
+    let area = u64::from(header.width) * u64::from(header.height);
+    let eighths = u64::from(eighths);
+    let (decoded, coefficients) = match header.format {
+        MediaType::Jpeg => (area * eighths * eighths / 64, area * 6),
+        _ => (area, 0),
+    };
+    decoded * decoded_bytes(header.format) + coefficients + SPARE_BYTES
+}
+
+/// Bytes which a rendering takes besides its source.
+pub(crate) fn of_rendering(header: &Header, transform: &Transform, limits: &Limits) -> u64 {
+    if transform.format == Format::Json && transform.trim.border.is_none() {
+        return SPARE_BYTES;
+    }
+    // Without a plan there is an error to come, which is cheap.
+    let plan = Plan::new(header, transform, None, 0, limits).ok();
+    let looks_closer = transform.trim.border.is_some()
+        || matches!(
+            transform.gravity,
+            Gravity::Auto | Gravity::Entropy | Gravity::Face
+        );
+    let eighths = plan
+        .as_ref()
+        .filter(|_| !looks_closer)
+        .map_or(8, |plan| plan.eighths);
+    let made = plan.map_or(0, |plan| u64::from(plan.size.0) * u64::from(plan.size.1));
+    of_decoding(header, eighths) + made * MADE_BYTES
+}
+
+/// Refuses what takes more than one job may.
+pub(crate) fn judge(bytes: u64, limits: &Limits) -> Result<(), Error> {
+    if bytes > limits.render_bytes_max {
+        return Err(Error::TooLarge {
+            limit: "render_bytes_max",
+            value: bytes,
+            maximum: limits.render_bytes_max,
+        });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header(format: MediaType) -> Header {
+        Header {
+            format,
+            width: 4000,
+            height: 3000,
+            frames: 1,
+            orientation: 1,
+        }
+    }
+
+    #[test]
+    fn the_cost_follows_what_is_decoded_and_made() {
+        let limits = Limits::default();
+        let cost = |format, options: &str| {
+            let transform: Transform = options.parse().unwrap();
+            of_rendering(&header(format), &transform, &limits) - SPARE_BYTES
+        };
+        let (area, small) = (12_000_000, 400 * 300 * MADE_BYTES);
+        assert_eq!(cost(MediaType::Png, "width=400"), area * 8 + small);
+        assert_eq!(cost(MediaType::Tiff, "width=400"), area * 24 + small);
+        // At two eighths of its sides, which is a sixteenth of its area.
+        let jpeg = area / 16 * 8 + area * 6 + small;
+        assert_eq!(cost(MediaType::Jpeg, "width=400"), jpeg);
+        assert_eq!(cost(MediaType::Jpeg, "format=json"), 0);
+        assert_eq!(cost(MediaType::Jpeg, "format=webp"), area * (8 + 6 + 16));
+    }
+
+    #[test]
+    fn one_job_may_take_so_much() {
+        let limits = Limits {
+            render_bytes_max: 10,
+            ..Limits::default()
+        };
+        assert_eq!(judge(10, &limits), Ok(()));
+        let refused = judge(11, &limits).map_err(|error| error.to_string());
+        assert!(refused.unwrap_err().contains("render_bytes_max is 11"));
+    }
+}
