@@ -1,6 +1,7 @@
 //! What a URL or a variant asks for: the option grammar of transformations.md, section 1.
 
 mod colour;
+mod json;
 mod parse;
 mod print;
 mod trim;
@@ -56,6 +57,8 @@ pub struct Transform {
     pub upscale: Upscale,
     /// Quality of lossy formats; `None` is the default, 85.
     pub quality: Option<Quality>,
+    /// Drawn around the result, which grows by it.
+    pub border: Option<Frame>,
     /// `slow-connection-quality`: used instead of `quality` where the client is slow, see
     /// [`Transform::for_slow_connection`].
     pub slow_quality: Option<Quality>,
@@ -95,6 +98,7 @@ impl Default for Transform {
             segment: false,
             upscale: Upscale::default(),
             quality: None,
+            border: None,
             slow_quality: None,
             exif: Exif::default(),
             format: Format::default(),
@@ -160,6 +164,21 @@ impl Transform {
             ..self
         }
     }
+}
+
+/// A border of one colour around a picture (transformations.md, section 2.9). Lists do not have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Frame {
+    /// Its colour.
+    pub colour: Colour,
+    /// Pixels, multiplied by `dpr`, as the others.
+    pub top: u32,
+    /// Pixels.
+    pub right: u32,
+    /// Pixels.
+    pub bottom: u32,
+    /// Pixels.
+    pub left: u32,
 }
 
 /// The choices of `width=auto`, in pixels.

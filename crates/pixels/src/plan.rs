@@ -62,7 +62,8 @@ impl Plan {
         let image = turn.turn_size((kept.width, kept.height));
         let laid = lay(image, transform, &mut warnings);
 
-        let size = laid.size();
+        let inner = laid.size();
+        let size = framed(transform, inner);
         let side_max = u64::from(limits.output_side_max);
         if size.0 > side_max || size.1 > side_max {
             return Err(Error::EnlargedTooMuch {
@@ -114,6 +115,9 @@ impl Plan {
         }
         add_background(&mut steps, transform, laid.canvas);
         add_filters(&mut steps, transform);
+        if let Some(step) = frame_step(transform, inner, size) {
+            steps.push(step);
+        }
         Ok(Self {
             eighths,
             steps,
@@ -262,6 +266,30 @@ fn add_background(steps: &mut Vec<Step>, transform: &Transform, canvas: Option<C
             colour: transform.background.unwrap_or(Colour::WHITE),
         });
     }
+}
+
+/// The size with the border around it, which is given in pixels before `dpr`.
+fn framed(transform: &Transform, (width, height): (u64, u64)) -> (u64, u64) {
+    let Some(frame) = transform.border else {
+        return (width, height);
+    };
+    let pixels = |pixels: u32| (f64::from(pixels) * transform.dpr).round() as u64;
+    (
+        width + pixels(frame.left) + pixels(frame.right),
+        height + pixels(frame.top) + pixels(frame.bottom),
+    )
+}
+
+fn frame_step(transform: &Transform, inner: (u64, u64), size: (u64, u64)) -> Option<Step> {
+    let frame = transform.border.filter(|_| size != inner)?;
+    let pixels = |pixels: u32| (f64::from(pixels) * transform.dpr).round() as u32;
+    Some(Step::Pad {
+        width: size.0 as u32,
+        height: size.1 as u32,
+        left: pixels(frame.left),
+        top: pixels(frame.top),
+        colour: frame.colour,
+    })
 }
 
 fn add_filters(steps: &mut Vec<Step>, transform: &Transform) {

@@ -913,6 +913,54 @@ fn what_is_no_image_is_told_apart() {
 }
 
 #[test]
+fn a_border_is_drawn_around_the_result() {
+    let transform = |json: &str| {
+        let object = serde_json::from_str(json).unwrap();
+        Transform::from_json(&object).unwrap().unwrap()
+    };
+    let source = quarters(40, 20);
+    for (json, size, inner, colour) in [
+        (
+            r#"{"width":20,"format":"png-force","border":{"color":"red","width":3}}"#,
+            (26, 16),
+            (3, 3),
+            RED,
+        ),
+        (
+            r#"{"width":20,"dpr":2,"format":"png-force","border":{"top":1,"left":2.6}}"#,
+            (46, 22),
+            (6, 2),
+            [0, 0, 0, 255],
+        ),
+        (
+            r#"{"format":"png-force","border":{"color":"rgba(0,0,255,0.5)","right":4},"blur":5}"#,
+            (44, 20),
+            (0, 0),
+            [0, 0, 255, 128],
+        ),
+    ] {
+        let request = Request {
+            source: &source,
+            transform: &transform(json),
+            accepts: Accepts::default(),
+        };
+        let rendition = Engine::default()
+            .render(&request, &Cancel::never())
+            .unwrap();
+        assert_eq!((rendition.width, rendition.height), size, "{json}");
+        let picture = Picture::of(&rendition.bytes);
+        picture.is(inner.0 + 2, inner.1 + 2, RED);
+        // The border lies outside, and nothing blurs it.
+        let (x, y) = if inner == (0, 0) {
+            (size.0 - 1, 9)
+        } else {
+            (0, 0)
+        };
+        assert_eq!(picture.at(x, y), colour, "{json}");
+    }
+}
+
+#[test]
 fn a_rendering_stops_when_told() {
     let source = quarters(64, 64);
     let transform: Transform = "width=9".parse().unwrap();

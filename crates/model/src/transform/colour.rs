@@ -16,6 +16,9 @@ pub struct Colour {
 }
 
 impl Colour {
+    /// What borders are made of when nothing else is said.
+    pub const BLACK: Self = Self::opaque([0, 0, 0]);
+
     /// What pictures lie on when nothing else is said.
     pub const WHITE: Self = Self::opaque([255, 255, 255]);
 

@@ -29,6 +29,17 @@ pub enum InvalidOptions {
         /// The largest value allowed.
         maximum: u32,
     },
+    /// A member of a JSON object makes no sense.
+    #[error("Invalid resizing parameters: {name} cannot be {value}")]
+    Member {
+        /// The option.
+        name: String,
+        /// Its value, printable characters only.
+        value: String,
+    },
+    /// An option which exists and which this server does not have.
+    #[error("{0} is not available")]
+    NotAvailable(&'static str),
     /// The word after `format=` is unknown.
     #[error("'{0}' is not a supported output format. Use 'jpeg', 'webp', 'avif', or 'json'")]
     UnknownFormat(String),
@@ -84,7 +95,7 @@ impl Transform {
     }
 }
 
-enum Outcome {
+pub(super) enum Outcome {
     Taken,
     Ignored,
     Unknown,
@@ -101,16 +112,16 @@ impl Outcome {
 }
 
 #[derive(Default)]
-struct Reading {
-    transform: Transform,
+pub(super) struct Reading {
+    pub(super) transform: Transform,
     /// Kept apart because it only matters with `width=auto`, which may come later.
     auto_width: AutoWidth,
     warnings: Vec<Warning>,
-    known: bool,
+    pub(super) known: bool,
 }
 
 impl Reading {
-    fn option(&mut self, name: &str, value: &str) -> Result<Outcome, InvalidOptions> {
+    pub(super) fn option(&mut self, name: &str, value: &str) -> Result<Outcome, InvalidOptions> {
         let to = &mut self.transform;
         let taken = match name {
             "width" | "w" if value == "auto" => {
@@ -224,7 +235,7 @@ impl Reading {
         })
     }
 
-    fn finish(mut self) -> Result<(Transform, Vec<Warning>), InvalidOptions> {
+    pub(super) fn finish(mut self) -> Result<(Transform, Vec<Warning>), InvalidOptions> {
         if !self.known {
             return Err(InvalidOptions::NoOption);
         }
@@ -268,7 +279,7 @@ fn pieces(list: &str) -> impl Iterator<Item = &str> {
 }
 
 /// Short and printable, as it goes into a header.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     text.chars()
         .filter(|character| matches!(character, ' '..='~') && !matches!(character, '"' | '\\'))
         .take(60)
@@ -596,6 +607,8 @@ mod tests {
                 dpr, brightness, contrast, gamma, saturation, blur, sharpen, zoom,
                 gravity: if plain[0] { Gravity::CENTER } else { place },
                 trim, background, quality, slow_quality,
+                // Lists do not have it.
+                border: None,
                 fit: *choices[0].get(&[Fit::ScaleDown, Fit::Cover, Fit::Squeeze, Fit::AspectCrop]),
                 flip: *choices[1].get(&[Flip::None, Flip::Horizontal, Flip::Both]),
                 rotate: *choices[2].get(&[Rotate::None, Rotate::Quarter, Rotate::ThreeQuarters]),

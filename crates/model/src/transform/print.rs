@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{
-    Amount, AutoWidth, Border, Exif, Fit, Flip, Format, Gravity, Quality, Rotate, Transform,
+    Amount, AutoWidth, Border, Exif, Fit, Flip, Format, Frame, Gravity, Quality, Rotate, Transform,
     Upscale, word_of,
 };
 
@@ -60,6 +60,16 @@ impl fmt::Display for Transform {
         }
         if let Some(colour) = self.background {
             add("background", colour.to_string());
+        }
+        if let Some(Frame {
+            colour,
+            top,
+            right,
+            bottom,
+            left,
+        }) = self.border
+        {
+            add("border", format!("{colour};{top};{right};{bottom};{left}"));
         }
         if self.segment {
             add("segment", "foreground".to_owned());
