@@ -119,6 +119,11 @@ pub(crate) fn to_srgb_from(
     Raster::new(width, height, channels, data)
 }
 
+/// Whether an ICC profile says other colours than what is assumed anyway.
+pub(crate) fn changes(icc: &[u8]) -> bool {
+    Profile::Icc(icc).read().is_some()
+}
+
 /// Divides colours by the alpha with which they were multiplied.
 pub(crate) fn undo_alpha(rgba: &mut [u8]) {
     for pixel in rgba.chunks_exact_mut(4) {

@@ -11,6 +11,7 @@ use model::MediaType;
 use model::transform::Colour;
 
 use crate::decode::{Frame, Plays};
+use crate::planes::Planes;
 use crate::raster::Raster;
 use crate::steps::flatten;
 use crate::{Cancel, Error};
@@ -47,6 +48,39 @@ impl Target {
             Self::Gif => MediaType::Gif,
             Self::Avif { .. } => MediaType::Avif,
         }
+    }
+}
+
+impl Target {
+    /// How many pixels across and down share a sample of colour; `None` where pixels are not stored
+    /// as brightness and colour apart.
+    pub(crate) fn colour_share(self) -> Option<u32> {
+        match self {
+            Self::Jpeg { quality, .. } => Some(jpeg::colour_share(quality)),
+            Self::Webp { quality: 100 } | Self::Png { .. } | Self::Gif => None,
+            Self::Webp { .. } | Self::Avif { .. } => Some(2),
+        }
+    }
+}
+
+/// Encodes planes whose colour is shared as the target wants it. `exif` is written where the format
+/// is JPEG.
+pub(crate) fn planes(
+    planes: Planes,
+    target: Target,
+    exif: Option<&[u8]>,
+    encoders: &avif::Encoders,
+    cancel: &Cancel,
+) -> Result<Vec<u8>, Error> {
+    cancel.check()?;
+    match target {
+        Target::Jpeg {
+            progressive,
+            quality,
+        } => jpeg::encode_planes(&planes, quality, progressive, exif, cancel),
+        Target::Webp { quality } => webp::encode_planes(planes, quality, cancel),
+        Target::Avif { quality } => encoders.encode_planes(planes, quality),
+        Target::Png { .. } | Target::Gif => Err(Error::encode("the format has no planes")),
     }
 }
 

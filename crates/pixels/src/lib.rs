@@ -21,6 +21,7 @@ mod negotiate;
 mod orientation;
 mod perceptual;
 mod plan;
+mod planes;
 mod raster;
 mod render;
 mod rendition;

@@ -10,9 +10,11 @@ use crate::orientation::Orientation;
 use crate::steps::{Step, Tone};
 use crate::{Error, Header, Warning, decode};
 
-/// Shrinking while decoding stops at this multiple of the size wanted; nearer shows (codecs.md,
-/// section 4).
-const SHRINK_MARGIN: f64 = 1.5;
+/// Shrinking while decoding stops at this multiple of the size wanted (docs/decisions/0009).
+const SHRINK_MARGIN: f64 = 1.2;
+
+/// The same where each block becomes one sample, its mean: that shows earlier.
+const SHRINK_MARGIN_OF_MEANS: f64 = 1.5;
 
 /// What is done to an image.
 #[derive(Debug)]
@@ -200,12 +202,18 @@ fn lay(
     laid
 }
 
-/// The smallest scale at which the region still has half as many pixels again as are wanted.
+/// The smallest scale at which the region still has some more pixels than are wanted.
 fn eighths(region: Region, (width, height): (u32, u32)) -> u32 {
     let wanted = (f64::from(width) / region.width).max(f64::from(height) / region.height);
     decode::jpeg::SCALES
         .into_iter()
-        .find(|eighths| f64::from(*eighths) / 8.0 >= wanted * SHRINK_MARGIN)
+        .find(|eighths| {
+            let margin = match eighths {
+                1 => SHRINK_MARGIN_OF_MEANS,
+                _ => SHRINK_MARGIN,
+            };
+            f64::from(*eighths) / 8.0 >= wanted * margin
+        })
         .unwrap_or(8)
 }
 

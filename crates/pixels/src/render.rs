@@ -1,4 +1,4 @@
-use model::transform::Format;
+use model::transform::{Format, Quality};
 use model::{GammaDirection, Limits, MediaType, Policy, Transform};
 
 use crate::decode::{self, Animation};
@@ -8,7 +8,7 @@ use crate::raster::Raster;
 use crate::steps::Step;
 use crate::{
     Cancel, Engine, Error, Header, Rendition, RenditionFormat, Request, Warning, cost, encode,
-    exif, inspect, negotiate, perceptual, sanitise_svg,
+    exif, inspect, negotiate, perceptual, planes, sanitise_svg,
 };
 
 pub(crate) fn render(
@@ -67,6 +67,11 @@ pub(crate) fn render(
     if animated {
         return animation(engine, &request, &header, plan, cancel);
     }
+    if decoded.is_none()
+        && let Some(rendition) = by_planes(engine, &request, &header, &plan, cancel)?
+    {
+        return Ok(rendition);
+    }
     let raster = match decoded {
         Some((eighths, raster)) if eighths == plan.eighths => raster,
         _ => decode::first_picture(source, &header, plan.eighths, limits, cancel)?,
@@ -105,6 +110,61 @@ fn svg(source: &[u8], transform: &Transform, limits: &Limits) -> Result<Renditio
         height: 0,
         warnings: Vec::new(),
     })
+}
+
+/// From JPEG to a format which stores brightness and colour apart as well, with nothing done to
+/// colours, no pixel need ever be RGB. `None` where that cannot be, and where a word for the quality
+/// wants pixels to score.
+fn by_planes(
+    engine: &Engine,
+    request: &Request<'_>,
+    header: &Header,
+    plan: &Plan,
+    cancel: &Cancel,
+) -> Result<Option<Rendition>, Error> {
+    let Request {
+        source,
+        transform,
+        accepts,
+    } = *request;
+    let scored = !matches!(transform.quality, None | Some(Quality::Number(_)));
+    if header.format != MediaType::Jpeg
+        || transform.segment
+        || scored
+        || !planes::can_take(&plan.steps)
+    {
+        return Ok(None);
+    }
+    let mut warnings = plan.warnings.clone();
+    let (policy, size) = (engine.policy(), plan.size);
+    let target = negotiate::target(
+        transform,
+        policy,
+        accepts,
+        false,
+        false,
+        size,
+        &mut warnings,
+    )?;
+    let Some(share) = target.colour_share() else {
+        return Ok(None);
+    };
+    let Some(planes) = decode::jpeg::planes(source, plan.eighths, engine.limits())? else {
+        return Ok(None);
+    };
+    cancel.check()?;
+    let planes = planes.apply(&plan.steps, share)?;
+    let (width, height) = planes.size();
+    let exif = source_exif(source, header.format)
+        .and_then(|exif| exif::kept(exif, transform.exif, (width, height)));
+    let bytes = encode::planes(planes, target, exif.as_deref(), engine.avif(), cancel)?;
+    Ok(Some(Rendition {
+        bytes,
+        format: RenditionFormat::Image(target.format()),
+        width,
+        height,
+        warnings,
+    }))
 }
 
 fn still(

@@ -183,7 +183,7 @@ fn orientation_is_applied_and_taken_off() {
             (header.width, header.height, header.orientation),
             (size.0, size.1, orientation)
         );
-        for options in ["metadata=none", "metadata=keep", "width=16"] {
+        for options in ["metadata=none", "metadata=keep", "width=32"] {
             let rendition = rendered(&source, options);
             let header = inspect(&rendition.bytes, &Limits::default()).unwrap();
             assert_eq!(header.orientation, 1, "{options}");

@@ -5,9 +5,13 @@ mod turbojpeg;
 use model::Limits;
 
 use crate::colour::{self, Samples};
+use crate::planes::Planes;
 use crate::raster::Raster;
 use crate::{Error, inspect};
 use turbojpeg::Decompressor;
+
+#[cfg(test)]
+pub(crate) use turbojpeg::compress;
 
 /// The scales at which the inverse transform is fast (codecs.md, section 4).
 pub(crate) const SCALES: [u32; 5] = [1, 2, 3, 4, 8];
@@ -31,6 +35,21 @@ pub(super) fn decode(source: &[u8], eighths: u32, limits: &Limits) -> Result<Ras
     }
     let profile = inspect::jpeg::icc(source);
     Ok(colour::to_srgb(width, height, samples, profile.as_deref()))
+}
+
+/// Brightness and colour as they are stored. `None` where the way leads through RGB: other colour
+/// spaces and depths, and profiles to apply.
+pub(crate) fn planes(
+    source: &[u8],
+    eighths: u32,
+    limits: &Limits,
+) -> Result<Option<Planes>, Error> {
+    if inspect::jpeg::icc(source).is_some_and(|profile| colour::changes(&profile)) {
+        return Ok(None);
+    }
+    let mut decompressor = Decompressor::new(source, limits)?;
+    decompressor.scale(eighths)?;
+    decompressor.planes()
 }
 
 /// Reads the whole image at an eighth of its size and throws it away.

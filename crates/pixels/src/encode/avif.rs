@@ -9,7 +9,7 @@ use avif_serialize::Aviffy;
 use avif_serialize::constants::MatrixCoefficients;
 
 use crate::raster::Raster;
-use crate::{Cancel, Error};
+use crate::{Cancel, Error, planes};
 
 /// The encoders of this process.
 #[derive(Debug)]
@@ -49,15 +49,8 @@ impl Encoders {
         quality: u8,
         cancel: &Cancel,
     ) -> Result<Vec<u8>, Error> {
-        let planes = Planes::of(raster);
         let quantizer = quantizer(quality);
-        let colour = match &self.svt {
-            // It refuses sizes which it does not like; libaom takes any.
-            Some(svt) => svt
-                .encode(&planes, quantizer)
-                .or_else(|_| aom::encode(&planes, quantizer))?,
-            None => aom::encode(&planes, quantizer)?,
-        };
+        let colour = self.colour(&Planes::of(raster), quantizer)?;
         cancel.check()?;
         let alpha = if raster.has_alpha() {
             let alpha = Planes::of_alpha(raster);
@@ -65,19 +58,48 @@ impl Encoders {
         } else {
             None
         };
-        let mut bytes = Vec::with_capacity(colour.len() + 1_024);
-        Aviffy::new()
-            .set_width(raster.width)
-            .set_height(raster.height)
-            .set_bit_depth(8)
-            .set_seq_profile(0)
-            .set_chroma_subsampling((true, true))
-            .set_matrix_coefficients(MatrixCoefficients::Bt601)
-            .set_full_color_range(true)
-            .write_slice(&mut bytes, &colour, alpha.as_deref())
-            .map_err(Error::encode)?;
-        Ok(bytes)
+        contained(raster.size(), &colour, alpha.as_deref())
     }
+
+    /// The same from planes in which four pixels share a sample of colour.
+    pub(super) fn encode_planes(
+        &self,
+        planes: planes::Planes,
+        quality: u8,
+    ) -> Result<Vec<u8>, Error> {
+        let planes = Planes::from(planes);
+        let colour = self.colour(&planes, quantizer(quality))?;
+        contained((planes.width, planes.height), &colour, None)
+    }
+
+    fn colour(&self, planes: &Planes, quantizer: u8) -> Result<Vec<u8>, Error> {
+        match &self.svt {
+            // It refuses sizes which it does not like; libaom takes any.
+            Some(svt) => svt
+                .encode(planes, quantizer)
+                .or_else(|_| aom::encode(planes, quantizer)),
+            None => aom::encode(planes, quantizer),
+        }
+    }
+}
+
+fn contained(
+    (width, height): (u32, u32),
+    colour: &[u8],
+    alpha: Option<&[u8]>,
+) -> Result<Vec<u8>, Error> {
+    let mut bytes = Vec::with_capacity(colour.len() + 1_024);
+    Aviffy::new()
+        .set_width(width)
+        .set_height(height)
+        .set_bit_depth(8)
+        .set_seq_profile(0)
+        .set_chroma_subsampling((true, true))
+        .set_matrix_coefficients(MatrixCoefficients::Bt601)
+        .set_full_color_range(true)
+        .write_slice(&mut bytes, colour, alpha)
+        .map_err(Error::encode)?;
+    Ok(bytes)
 }
 
 /// Brightness, and colour at half the resolution, rows without gaps.
@@ -94,6 +116,25 @@ struct Planes {
 const BRIGHTNESS: [i32; 3] = [19_595, 38_470, 7_471];
 const BLUE: [i32; 3] = [-11_059, -21_709, 32_768];
 const RED: [i32; 3] = [32_768, -27_439, -5_329];
+
+impl From<planes::Planes> for Planes {
+    fn from(planes: planes::Planes) -> Self {
+        let (width, height) = planes.size();
+        let [blue, red] = if let Some(chroma) = planes.chroma {
+            chroma.map(|plane| plane.data)
+        } else {
+            let samples = width.div_ceil(2) as usize * height.div_ceil(2) as usize;
+            [vec![128; samples], vec![128; samples]]
+        };
+        Self {
+            width,
+            height,
+            brightness: planes.luma.data,
+            blue,
+            red,
+        }
+    }
+}
 
 impl Planes {
     fn of(raster: &Raster) -> Self {

@@ -3,11 +3,17 @@
 
 mod jpegli;
 
+use crate::planes::Planes;
 use crate::raster::Raster;
 use crate::{Cancel, Error};
 
 /// From this quality on colour is as fine as brightness; below, eyes do not see the difference.
 const FULL_COLOUR_QUALITY: u8 = 90;
+
+/// So many pixels across and down share a sample of colour.
+pub(super) fn colour_share(quality: u8) -> u32 {
+    if quality < FULL_COLOUR_QUALITY { 2 } else { 1 }
+}
 
 pub(super) fn encode(
     raster: &Raster,
@@ -22,22 +28,46 @@ pub(super) fn encode(
         .chunks_exact(3)
         .all(|pixel| pixel[0] == pixel[1] && pixel[1] == pixel[2]);
     let grey_data: Vec<u8>;
-    let (data, components) = if grey {
+    let pixels = if grey {
         grey_data = raster.data.chunks_exact(3).map(|pixel| pixel[0]).collect();
-        (grey_data.as_slice(), 1)
+        jpegli::Pixels::Grey(&grey_data)
     } else {
-        (raster.data.as_slice(), 3)
+        jpegli::Pixels::Rgb(&raster.data)
     };
-    let settings = jpegli::Settings {
-        width: raster.width,
-        height: raster.height,
-        components,
+    let settings = settings(raster.size(), quality, progressive, exif);
+    jpegli::encode(&pixels, &settings, cancel)
+}
+
+/// The same from planes whose colour is shared as [`colour_share`] says.
+pub(super) fn encode_planes(
+    planes: &Planes,
+    quality: u8,
+    progressive: bool,
+    exif: Option<&[u8]>,
+    cancel: &Cancel,
+) -> Result<Vec<u8>, Error> {
+    let pixels = match &planes.chroma {
+        None => jpegli::Pixels::Grey(&planes.luma.data),
+        Some([blue, red]) => jpegli::Pixels::YCbCr([&planes.luma, blue, red]),
+    };
+    let settings = settings(planes.size(), quality, progressive, exif);
+    jpegli::encode(&pixels, &settings, cancel)
+}
+
+fn settings(
+    (width, height): (u32, u32),
+    quality: u8,
+    progressive: bool,
+    exif: Option<&[u8]>,
+) -> jpegli::Settings<'_> {
+    jpegli::Settings {
+        width,
+        height,
         quality: on_jpegli_scale(quality),
         progressive,
-        half_colour: quality < FULL_COLOUR_QUALITY,
+        half_colour: colour_share(quality) == 2,
         exif,
-    };
-    jpegli::encode(data, &settings, cancel)
+    }
 }
 
 /// jpegli's numbers give coarser pictures than libjpeg's, which is the scale that everybody knows;

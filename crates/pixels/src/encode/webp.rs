@@ -9,6 +9,7 @@ use std::ptr;
 use libwebp_sys as sys;
 
 use crate::decode::{Frame, Plays};
+use crate::planes::{Plane, Planes};
 use crate::raster::Raster;
 use crate::{Cancel, Error};
 
@@ -30,13 +31,38 @@ pub(super) fn encode(raster: &Raster, quality: u8, cancel: &Cancel) -> Result<Ve
         METHOD
     };
     let config = config(quality, method)?;
-    let mut picture = Picture::new(raster, quality == 100, cancel)?;
+    write(
+        &config,
+        Picture::new(raster, quality == 100, cancel)?,
+        cancel,
+    )
+}
+
+/// The same from planes in which four pixels share a sample of colour; quality is below 100.
+pub(super) fn encode_planes(
+    planes: Planes,
+    quality: u8,
+    cancel: &Cancel,
+) -> Result<Vec<u8>, Error> {
+    let mut planes = Narrow::from(planes);
+    write(
+        &config(quality, METHOD)?,
+        Picture::of(&mut planes, cancel)?,
+        cancel,
+    )
+}
+
+fn write(
+    config: &sys::WebPConfig,
+    mut picture: Picture<'_>,
+    cancel: &Cancel,
+) -> Result<Vec<u8>, Error> {
     let mut writer = Writer::new();
     picture.inner.writer = Some(sys::WebPMemoryWrite);
     picture.inner.custom_ptr = (&raw mut writer.inner).cast();
     // SAFETY: the configuration is valid; the picture holds its pixels; the writer lives until the
     // end of this function and is what `WebPMemoryWrite` expects in `custom_ptr`.
-    let encoded = unsafe { sys::WebPEncode(&raw const config, &raw mut picture.inner) };
+    let encoded = unsafe { sys::WebPEncode(config, &raw mut picture.inner) };
     if encoded == 0 {
         return Err(picture.error(cancel));
     }
@@ -58,28 +84,72 @@ fn config(quality: u8, method: c_int) -> Result<sys::WebPConfig, Error> {
     Ok(config)
 }
 
-/// Pixels in the library's own memory.
+/// Planes in the range of video, which is the range of WebP: 16 to 235 for brightness, 16 to 240 for
+/// colour (RFC 6386, section 9.2).
+struct Narrow {
+    luma: Plane,
+    chroma: [Plane; 2],
+}
+
+impl From<Planes> for Narrow {
+    fn from(planes: Planes) -> Self {
+        let (columns, rows) = (planes.width.div_ceil(2), planes.height.div_ceil(2));
+        let neutral = || Plane::new(columns, rows, vec![128; columns as usize * rows as usize]);
+        let mut chroma = planes.chroma.unwrap_or_else(|| [neutral(), neutral()]);
+        let mut luma = planes.luma;
+        let narrow = |plane: &mut Plane, table: [u8; 256]| {
+            for sample in &mut plane.data {
+                *sample = table[usize::from(*sample)];
+            }
+        };
+        narrow(&mut luma, table(|full| 16.0 + full * 219.0 / 255.0));
+        for plane in &mut chroma {
+            narrow(plane, table(|full| 128.0 + (full - 128.0) * 224.0 / 255.0));
+        }
+        Self { luma, chroma }
+    }
+}
+
+fn table(function: impl Fn(f64) -> f64) -> [u8; 256] {
+    std::array::from_fn(|full| function(full as f64).round().clamp(0.0, 255.0) as u8)
+}
+
+/// Pixels in the library's own memory, or planes lent to it.
 ///
 /// Safety: `inner` was initialised by the library and is freed once, in `drop`. `user_data` points
 /// to a `Cancel` which the lifetime keeps alive; the hook reads it from the same thread.
 struct Picture<'a> {
     inner: sys::WebPPicture,
-    _cancel: PhantomData<&'a Cancel>,
+    _lent: PhantomData<(&'a Cancel, &'a mut Narrow)>,
 }
 
 impl<'a> Picture<'a> {
-    fn new(raster: &Raster, lossless: bool, cancel: &'a Cancel) -> Result<Self, Error> {
-        let inner = sys::WebPPicture::new()
-            .map_err(|()| Error::encode("the version of libwebp does not fit"))?;
-        let mut this = Self {
-            inner,
-            _cancel: PhantomData,
+    fn of(planes: &'a mut Narrow, cancel: &'a Cancel) -> Result<Self, Error> {
+        let Narrow {
+            luma,
+            chroma: [blue, red],
+        } = planes;
+        let half = (luma.width.div_ceil(2), luma.height.div_ceil(2));
+        let fits = |plane: &Plane, (width, height): (u32, u32)| {
+            (plane.width, plane.height) == (width, height)
+                && plane.data.len() == width as usize * height as usize
         };
-        this.inner.width = raster.width as c_int;
-        this.inner.height = raster.height as c_int;
+        if !(fits(luma, (luma.width, luma.height)) && fits(blue, half) && fits(red, half)) {
+            return Err(Error::encode("the planes are not of the size they claim"));
+        }
+        let mut this = Self::empty((luma.width, luma.height), cancel)?;
+        // The library frees only what it allocated itself, and does not here.
+        this.inner.y = luma.data.as_mut_ptr();
+        this.inner.y_stride = luma.width as c_int;
+        this.inner.u = blue.data.as_mut_ptr();
+        this.inner.v = red.data.as_mut_ptr();
+        this.inner.uv_stride = half.0 as c_int;
+        Ok(this)
+    }
+
+    fn new(raster: &Raster, lossless: bool, cancel: &'a Cancel) -> Result<Self, Error> {
+        let mut this = Self::empty(raster.size(), cancel)?;
         this.inner.use_argb = lossless.into();
-        this.inner.progress_hook = Some(go_on);
-        this.inner.user_data = ptr::from_ref(cancel).cast_mut().cast();
         let stride = raster.row_bytes() as c_int;
         let import = if raster.has_alpha() {
             sys::WebPPictureImportRGBA
@@ -91,6 +161,20 @@ impl<'a> Picture<'a> {
         if imported == 0 {
             return Err(this.error(cancel));
         }
+        Ok(this)
+    }
+
+    fn empty((width, height): (u32, u32), cancel: &'a Cancel) -> Result<Self, Error> {
+        let inner = sys::WebPPicture::new()
+            .map_err(|()| Error::encode("the version of libwebp does not fit"))?;
+        let mut this = Self {
+            inner,
+            _lent: PhantomData,
+        };
+        this.inner.width = width as c_int;
+        this.inner.height = height as c_int;
+        this.inner.progress_hook = Some(go_on);
+        this.inner.user_data = ptr::from_ref(cancel).cast_mut().cast();
         Ok(this)
     }
 

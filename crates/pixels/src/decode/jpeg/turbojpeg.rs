@@ -9,6 +9,7 @@ use turbojpeg_sys as sys;
 
 use crate::Error;
 use crate::colour::Samples;
+use crate::planes::{Plane, Planes};
 
 /// Real progressive files have about ten scans; each one more costs a pass over all coefficients.
 const SCANS_MAX: c_int = 100;
@@ -168,6 +169,71 @@ impl<'a> Decompressor<'a> {
         })
     }
 
+    /// Decodes the whole image at the scale which was set, and leaves brightness and colour apart.
+    /// `None` if the file is not of that kind, or its samples lie in a way which has no name.
+    pub(super) fn planes(&mut self) -> Result<Option<Planes>, Error> {
+        let components = match self.colour_space as sys::TJCS {
+            sys::TJCS_TJCS_GRAY => 1,
+            sys::TJCS_TJCS_YCbCr => 3,
+            _ => return Ok(None),
+        };
+        let layout = self.get(sys::TJPARAM_TJPARAM_SUBSAMP);
+        let subsampling = match layout {
+            sys::TJSAMP_TJSAMP_444 | sys::TJSAMP_TJSAMP_GRAY => (1, 1),
+            sys::TJSAMP_TJSAMP_422 => (2, 1),
+            sys::TJSAMP_TJSAMP_420 => (2, 2),
+            sys::TJSAMP_TJSAMP_440 => (1, 2),
+            sys::TJSAMP_TJSAMP_411 => (4, 1),
+            sys::TJSAMP_TJSAMP_441 => (1, 4),
+            _ => return Ok(None),
+        };
+        if self.precision != 8 || self.lossless {
+            return Ok(None);
+        }
+        let mut planes = Vec::with_capacity(components);
+        for component in 0..components as c_int {
+            // SAFETY: no argument can be wrong; what makes no sense gives 0.
+            let (width, height) = unsafe {
+                (
+                    sys::tj3YUVPlaneWidth(component, self.width as c_int, layout),
+                    sys::tj3YUVPlaneHeight(component, self.height as c_int, layout),
+                )
+            };
+            if width <= 0 || height <= 0 {
+                return Ok(None);
+            }
+            let data = vec![0; width as usize * height as usize];
+            planes.push(Plane::new(width as u32, height as u32, data));
+        }
+        let mut pointers = [std::ptr::null_mut(); 3];
+        for (pointer, plane) in pointers.iter_mut().zip(&mut planes) {
+            *pointer = plane.data.as_mut_ptr();
+        }
+        // SAFETY: every plane has the size which the library asks for, and without strides its rows
+        // have no gaps; a grey image has one plane, and the other pointers are not used.
+        let code = unsafe {
+            sys::tj3DecompressToYUVPlanes8(
+                self.handle,
+                self.source.as_ptr(),
+                self.source.len() as sys::size_t,
+                pointers.as_mut_ptr(),
+                std::ptr::null_mut(),
+            )
+        };
+        self.check(code)?;
+        let mut planes = planes.into_iter();
+        let Some(luma) = planes.next() else {
+            return Ok(None);
+        };
+        Ok(Some(Planes {
+            width: self.width as u32,
+            height: self.height as u32,
+            luma,
+            chroma: planes.next().zip(planes.next()).map(<[Plane; 2]>::from),
+            subsampling,
+        }))
+    }
+
     /// The defaults of the limits are none at all, so that a value which is refused is an error.
     fn set(&self, parameter: sys::TJPARAM, value: c_int) -> Result<(), Error> {
         // SAFETY: the handle is valid.
@@ -213,5 +279,44 @@ impl Drop for Decompressor<'_> {
     fn drop(&mut self) {
         // SAFETY: see the type.
         unsafe { sys::tj3Destroy(self.handle) };
+    }
+}
+
+/// Makes a JPEG of RGB pixels in one of the layouts which the library calls `TJSAMP`, for tests.
+#[cfg(test)]
+pub(crate) fn compress(
+    rgb: &[u8],
+    (width, height): (u32, u32),
+    layout: c_int,
+    progressive: bool,
+) -> Vec<u8> {
+    assert_eq!(rgb.len(), width as usize * height as usize * 3);
+    let (mut bytes, mut length) = (std::ptr::null_mut(), 0);
+    // SAFETY: the pixels are of the size claimed; the library allocates the bytes, which are copied
+    // before they are freed.
+    unsafe {
+        let handle = sys::tj3Init(sys::TJINIT_TJINIT_COMPRESS as c_int);
+        for (parameter, value) in [
+            (sys::TJPARAM_TJPARAM_SUBSAMP, layout),
+            (sys::TJPARAM_TJPARAM_QUALITY, 98),
+            (sys::TJPARAM_TJPARAM_PROGRESSIVE, progressive.into()),
+        ] {
+            assert_eq!(sys::tj3Set(handle, parameter as c_int, value), 0);
+        }
+        let code = sys::tj3Compress8(
+            handle,
+            rgb.as_ptr(),
+            width as c_int,
+            0,
+            height as c_int,
+            sys::TJPF_TJPF_RGB,
+            &raw mut bytes,
+            &raw mut length,
+        );
+        assert_eq!(code, 0);
+        let copy = std::slice::from_raw_parts(bytes, length as usize).to_vec();
+        sys::tj3Free(bytes.cast());
+        sys::tj3Destroy(handle);
+        copy
     }
 }

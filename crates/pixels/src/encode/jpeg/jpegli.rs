@@ -8,6 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use jpegli_sys as sys;
 
+use crate::planes::Plane;
 use crate::{Cancel, Error};
 
 unsafe extern "C-unwind" {
@@ -22,8 +23,6 @@ const EXIF_MARKER: c_int = 0xe1;
 pub(super) struct Settings<'a> {
     pub width: u32,
     pub height: u32,
-    /// 1 is grey, 3 is RGB.
-    pub components: u8,
     /// 1 to 100, on jpegli's own scale.
     pub quality: u8,
     pub progressive: bool,
@@ -33,25 +32,63 @@ pub(super) struct Settings<'a> {
     pub exif: Option<&'a [u8]>,
 }
 
+/// What is encoded, rows without gaps.
+pub(super) enum Pixels<'a> {
+    Grey(&'a [u8]),
+    Rgb(&'a [u8]),
+    /// Brightness, blue and red difference. The latter are as large as the picture or, with
+    /// `half_colour`, half as wide and high, rounded up.
+    YCbCr([&'a Plane; 3]),
+}
+
+impl Pixels<'_> {
+    fn components(&self) -> u8 {
+        match self {
+            Self::Grey(_) => 1,
+            Self::Rgb(_) | Self::YCbCr(_) => 3,
+        }
+    }
+
+    /// Whether they are of the size which the settings say.
+    fn fit(&self, settings: &Settings<'_>) -> bool {
+        let (width, height) = (settings.width, settings.height);
+        let rows = |data: &[u8], channels: usize| {
+            width > 0 && data.len() == width as usize * channels * height as usize
+        };
+        let plane = |plane: &Plane, share: u32| {
+            let (columns, rows) = (width.div_ceil(share), height.div_ceil(share));
+            columns * rows > 0
+                && (plane.width, plane.height) == (columns, rows)
+                && plane.data.len() == columns as usize * rows as usize
+        };
+        match self {
+            Self::Grey(data) => rows(data, 1),
+            Self::Rgb(data) => rows(data, 3),
+            Self::YCbCr([luma, blue, red]) => {
+                let share = if settings.half_colour { 2 } else { 1 };
+                plane(luma, 1) && plane(blue, share) && plane(red, share)
+            }
+        }
+    }
+}
+
 /// The message of an error, as it travels through the library.
 struct Failure(String);
 
-/// Encodes rows without gaps, of `components` bytes a pixel.
 pub(super) fn encode(
-    data: &[u8],
+    pixels: &Pixels<'_>,
     settings: &Settings<'_>,
     cancel: &Cancel,
 ) -> Result<Vec<u8>, Error> {
-    let stride = settings.width as usize * usize::from(settings.components);
-    if stride == 0 || data.len() != stride * settings.height as usize {
+    if !pixels.fit(settings) {
         return Err(Error::encode("the pixels are not of the size they claim"));
     }
     let mut encoder = Encoder::new();
     // jpegli reports an error by calling `error_exit`, which must not return. Ours unwinds, and the
     // unwinding ends here.
     let outcome = catch_unwind(AssertUnwindSafe(|| {
-        // SAFETY: see `Encoder`; the data has been checked just now.
-        unsafe { encoder.write(data, stride, settings, cancel) }
+        // SAFETY: see `Encoder`; the pixels have been checked just now.
+        unsafe { encoder.write(pixels, settings, cancel) }
     }));
     match outcome {
         Ok(Ok(())) => Ok(std::mem::take(&mut encoder.output.bytes)),
@@ -117,11 +154,10 @@ impl Encoder {
         }
     }
 
-    /// `data` has `height` rows of `stride` bytes, which is `width * components`.
+    /// The pixels fit the settings.
     unsafe fn write(
         &mut self,
-        data: &[u8],
-        stride: usize,
+        pixels: &Pixels<'_>,
         settings: &Settings<'_>,
         cancel: &Cancel,
     ) -> Result<(), Error> {
@@ -140,14 +176,15 @@ impl Encoder {
 
             info.image_width = settings.width;
             info.image_height = settings.height;
-            info.input_components = settings.components.into();
-            info.in_color_space = if settings.components == 1 {
-                sys::J_COLOR_SPACE::JCS_GRAYSCALE
-            } else {
-                sys::J_COLOR_SPACE::JCS_RGB
+            info.input_components = pixels.components().into();
+            info.in_color_space = match pixels {
+                Pixels::Grey(_) => sys::J_COLOR_SPACE::JCS_GRAYSCALE,
+                Pixels::Rgb(_) => sys::J_COLOR_SPACE::JCS_RGB,
+                Pixels::YCbCr(_) => sys::J_COLOR_SPACE::JCS_YCbCr,
             };
             sys::jpegli_set_defaults(info);
-            if settings.components == 3 {
+            info.raw_data_in = matches!(pixels, Pixels::YCbCr(_)).into();
+            if pixels.components() == 3 {
                 let factor = if settings.half_colour { 2 } else { 1 };
                 let brightness = &mut *info.comp_info;
                 brightness.h_samp_factor = factor;
@@ -157,7 +194,7 @@ impl Encoder {
             jpegli_set_progressive_level(info, if settings.progressive { 2 } else { 0 });
             // A third table, which jpegli makes where each colour has its own, is not baseline any
             // more (T.81, table B.1), so colour keeps to the typical ones there.
-            info.optimize_coding = (settings.progressive || settings.components == 1).into();
+            info.optimize_coding = (settings.progressive || pixels.components() == 1).into();
             // EXIF wants to be the first segment, and so does JFIF.
             info.write_JFIF_header = settings.exif.is_none().into();
             sys::jpegli_start_compress(info, 1);
@@ -166,16 +203,91 @@ impl Encoder {
                 let length = segment.len() as c_uint;
                 sys::jpegli_write_marker(info, EXIF_MARKER, segment.as_ptr(), length);
             }
-            for (number, row) in data.chunks_exact(stride).enumerate() {
-                if number % 64 == 0 {
-                    cancel.check()?;
+            match *pixels {
+                Pixels::Grey(data) | Pixels::Rgb(data) => {
+                    let stride = settings.width as usize * usize::from(pixels.components());
+                    for (number, row) in data.chunks_exact(stride).enumerate() {
+                        if number % 64 == 0 {
+                            cancel.check()?;
+                        }
+                        let row = row.as_ptr();
+                        sys::jpegli_write_scanlines(info, &raw const row, 1);
+                    }
                 }
-                let row = row.as_ptr();
-                sys::jpegli_write_scanlines(info, &raw const row, 1);
+                Pixels::YCbCr(planes) => write_planes(info, planes, settings, cancel)?,
             }
             sys::jpegli_finish_compress(info);
         }
         Ok(())
+    }
+}
+
+/// Rows and columns of a block.
+const BLOCK: usize = 8;
+
+/// Writes the rows of whole blocks, one row of them after the other.
+///
+/// Safety: the compression has started with `raw_data_in`, and the planes fit the settings.
+unsafe fn write_planes(
+    info: &mut sys::jpegli_compress_struct,
+    planes: [&Plane; 3],
+    settings: &Settings<'_>,
+    cancel: &Cancel,
+) -> Result<(), Error> {
+    let factor = if settings.half_colour { 2 } else { 1 };
+    let rows_at_once = factor * BLOCK;
+    let mut strips = planes.map(|plane| Strip {
+        plane,
+        rows: if plane.width == settings.width {
+            rows_at_once
+        } else {
+            BLOCK
+        },
+        // Whole blocks of all components side by side.
+        stride: (plane.width as usize).next_multiple_of(rows_at_once),
+        samples: Vec::new(),
+    });
+    let count = (settings.height as usize).div_ceil(rows_at_once);
+    for number in 0..count {
+        cancel.check()?;
+        let mut rows = strips.each_mut().map(|strip| strip.rows(number));
+        let mut components = rows.each_mut().map(Vec::as_mut_ptr);
+        // SAFETY: every component has as many rows as are asked for, each at least as long as its
+        // blocks are wide; the library only reads them.
+        unsafe {
+            sys::jpegli_write_raw_data(
+                info,
+                components.as_mut_ptr().cast(),
+                rows_at_once as c_uint,
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Some rows of a plane, made as long and as many as whole blocks want them by repeating the last
+/// sample and row.
+struct Strip<'a> {
+    plane: &'a Plane,
+    rows: usize,
+    stride: usize,
+    samples: Vec<u8>,
+}
+
+impl Strip<'_> {
+    fn rows(&mut self, number: usize) -> Vec<*const u8> {
+        let (width, height) = (self.plane.width as usize, self.plane.height as usize);
+        self.samples.clear();
+        for row in number * self.rows..(number + 1) * self.rows {
+            let row = &self.plane.data[row.min(height - 1) * width..][..width];
+            self.samples.extend_from_slice(row);
+            let length = self.samples.len() + self.stride - width;
+            self.samples.resize(length, row[width - 1]);
+        }
+        self.samples
+            .chunks_exact(self.stride)
+            .map(<[u8]>::as_ptr)
+            .collect()
     }
 }
 
@@ -240,7 +352,6 @@ mod tests {
         Settings {
             width,
             height: 1,
-            components: 1,
             quality: 80,
             progressive: true,
             half_colour: false,
@@ -252,14 +363,18 @@ mod tests {
     fn an_error_of_the_library_is_an_error_and_nothing_else() {
         // Beyond what a JPEG can be, so that the library calls `error_exit`.
         for _ in 0..3 {
-            let outcome = encode(&vec![0; 70_000], &grey(70_000), &Cancel::never());
+            let outcome = encode(
+                &Pixels::Grey(&vec![0; 70_000]),
+                &grey(70_000),
+                &Cancel::never(),
+            );
             assert!(matches!(outcome, Err(Error::Encode(_))), "{outcome:?}");
         }
-        assert!(encode(&[0; 9], &grey(9), &Cancel::never()).is_ok());
+        assert!(encode(&Pixels::Grey(&[0; 9]), &grey(9), &Cancel::never()).is_ok());
     }
 
     #[test]
     fn pixels_of_another_size_are_refused() {
-        assert!(encode(&[0; 8], &grey(9), &Cancel::never()).is_err());
+        assert!(encode(&Pixels::Grey(&[0; 8]), &grey(9), &Cancel::never()).is_err());
     }
 }
