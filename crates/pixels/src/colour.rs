@@ -1,11 +1,14 @@
 //! Any colour space to sRGB (transformations.md, section 2.12).
 
+mod hdr;
+
 use moxcms::{
     CicpColorPrimaries, CicpProfile, ColorProfile, DataColorSpace, Layout, MatrixCoefficients,
     TransferCharacteristics, TransformOptions,
 };
 
 use crate::raster::Raster;
+use hdr::{ToneMapping, Transfer};
 
 /// Samples as a decoder gives them, 8 bits each.
 pub(crate) enum Samples {
@@ -32,6 +35,17 @@ pub(crate) enum Profile<'a> {
 }
 
 impl Profile<'_> {
+    /// What a picture of high dynamic range needs.
+    fn tone_mapping(self) -> Option<ToneMapping> {
+        match self {
+            Self::Icc(_) => None,
+            Self::Cicp {
+                primaries,
+                transfer,
+            } => Transfer::of(transfer).map(|transfer| ToneMapping::new(transfer, primaries)),
+        }
+    }
+
     /// `None` if it is broken, or says what is assumed anyway.
     fn read(self) -> Option<ColorProfile> {
         let profile = match self {
@@ -79,6 +93,20 @@ pub(crate) fn to_srgb_from(
     samples: Samples,
     profile: Option<Profile<'_>>,
 ) -> Raster {
+    let samples = match profile.and_then(Profile::tone_mapping) {
+        Some(mapping) => match samples {
+            Samples::Rgb(mut rgb) => {
+                mapping.apply(&mut rgb, 3);
+                return Raster::new(width, height, 3, rgb);
+            }
+            Samples::Rgba(mut rgba) => {
+                mapping.apply(&mut rgba, 4);
+                return Raster::new(width, height, 4, rgba);
+            }
+            other => other,
+        },
+        None => samples,
+    };
     let profile = profile.and_then(Profile::read);
     let through = |from: &[u8], from_layout, to_layout, space| {
         let profile = profile
