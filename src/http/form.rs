@@ -8,7 +8,7 @@ use hyper::header::CONTENT_TYPE;
 use model::{Creator, FlatMetadata, Limits, Metadata, Timestamp};
 use multer::{Constraints, Field, Multipart, SizeLimit};
 
-use service::{Admission, Service};
+use service::{Service, Share};
 
 use super::Req;
 use super::error::ApiError;
@@ -22,7 +22,7 @@ pub(super) struct Form {
     texts: HashMap<&'static str, String>,
     flat_metadata: FlatMetadata,
     /// Room for its bytes.
-    _admission: Option<Admission>,
+    _room: Option<Share>,
 }
 
 /// The part `file`.
@@ -55,13 +55,13 @@ impl Form {
             + (TEXTS.len() * limits.form_field_bytes_max) as u64;
         let bytes_max = limits.upload_bytes_max + texts_max;
         let announced = request.body().announced_bytes().unwrap_or(bytes_max);
-        let admission = service.admit(announced.min(bytes_max)).await?;
+        let room = service.admit(announced.min(bytes_max)).await?;
         let whole = SizeLimit::new().whole_stream(bytes_max);
         let constraints = Constraints::new().size_limit(whole);
         let body = request.into_body();
         let mut parts = Multipart::with_constraints(body, boundary, constraints);
         let mut form = Self {
-            _admission: Some(admission),
+            _room: Some(room),
             ..Self::default()
         };
         let mut count = 0;

@@ -8,7 +8,6 @@ mod deliver;
 mod direct_upload;
 mod error;
 mod images;
-mod intake;
 mod keys;
 mod memory;
 mod meters;
@@ -29,7 +28,7 @@ pub use deliver::{Caching, Delivered, Delivery, DeliveryError, Rendered, Tier, W
 pub use direct_upload::{DirectUpload, NewDirectUpload};
 pub use error::Error;
 pub use images::{Blob, Page, PageRequest, Stats, Walk, WalkRequest};
-pub use intake::Admission;
+pub use memory::Share;
 pub use meters::{Histogram, Meters};
 pub use remote::Fetcher;
 pub use renderer::Renderer;
@@ -46,12 +45,14 @@ pub struct Service {
     disk_space: Arc<DiskSpace>,
     engine: Engine,
     renderer: Arc<Renderer>,
+    /// For the pixels of renderings and uploads.
     memory: memory::Memory,
     /// Judges uploads: a lane of their own, so that deliveries to strangers cannot stop them.
     judge: Arc<Renderer>,
     /// Held while a variant changes. Other nodes are met by comparing before writing.
     variant_edits: Arc<tokio::sync::Mutex<()>>,
-    intake: Arc<intake::Intake>,
+    /// For the bytes of uploads under way.
+    upload_memory: memory::Memory,
     fetcher: Fetcher,
     flights: deliver::Flights,
     meters: Arc<Meters>,
@@ -104,7 +105,7 @@ impl Service {
                 settings.render_queue,
             )?),
             variant_edits: Arc::default(),
-            intake: Arc::new(intake::Intake::new(settings.upload_memory_bytes)),
+            upload_memory: memory::Memory::new(settings.upload_memory_bytes),
             fetcher: Fetcher::new(&settings)?,
             flights: deliver::Flights::default(),
             meters: Arc::default(),

@@ -1,13 +1,19 @@
-//! Memory for pixels, given out before they are allocated.
+//! Memory given out before it is allocated: for the bytes of uploads under way, and for pixels.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 
-use crate::Error;
+use crate::{Error, Service};
 
 /// What is given out at once.
 const UNIT_BYTES: u64 = 64 * 1024;
+
+/// How long an upload waits until others have made room. Its sender notices nothing but that the
+/// connection does not take bytes yet.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A number of bytes which jobs share. Those who wait get them in the order in which they came, so
 /// that small jobs do not pass by a large one for ever.
@@ -19,11 +25,12 @@ pub(crate) struct Memory {
 
 /// Bytes of the memory, given back when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Share(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
+pub struct Share(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
 
 impl Memory {
     pub(crate) fn new(bytes: u64) -> Self {
-        let all = u32::try_from(bytes / UNIT_BYTES).unwrap_or(u32::MAX).max(1);
+        let most = u32::try_from(Semaphore::MAX_PERMITS).unwrap_or(u32::MAX);
+        let all = (bytes / UNIT_BYTES).clamp(1, most.into()) as u32;
         Self {
             units: Arc::new(Semaphore::new(all as usize)),
             all,
@@ -36,6 +43,21 @@ impl Memory {
         let units = units.clamp(1, self.all);
         let permit = self.units.clone().acquire_many_owned(units).await;
         permit.map(Share).map_err(|_| Error::Busy)
+    }
+
+    /// The same, and `Busy` if it takes too long.
+    async fn share_within(&self, bytes: u64, patience: Duration) -> Result<Share, Error> {
+        let share = timeout(patience, self.share(bytes));
+        share.await.unwrap_or(Err(Error::Busy))
+    }
+}
+
+impl Service {
+    /// Waits until `bytes` of an upload may be held in memory. `Busy` if that takes too long. To be
+    /// asked for once and for all of an upload, before its first byte: uploads which wait for more
+    /// while they hold some would wait for each other.
+    pub async fn admit(&self, bytes: u64) -> Result<Share, Error> {
+        self.upload_memory.share_within(bytes, PATIENCE).await
     }
 }
 
@@ -59,5 +81,15 @@ mod tests {
         assert!(poll!(small.as_mut()).is_pending());
         drop(huge);
         small.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_ever_who_has_a_limit() {
+        let memory = Memory::new(UNIT_BYTES);
+        let first = memory.share_within(1, PATIENCE).await.unwrap();
+        let late = memory.share_within(1, Duration::ZERO).await;
+        assert!(matches!(late, Err(Error::Busy)));
+        drop(first);
+        memory.share_within(1, Duration::ZERO).await.unwrap();
     }
 }
