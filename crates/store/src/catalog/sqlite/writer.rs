@@ -239,7 +239,8 @@ impl ForeignWrites {
         let version = connection
             .prepare_cached(DATA_VERSION)
             .and_then(|mut statement| statement.query_row([], |row| row.get(0)));
-        if let Err(error) = &version {
+        // Once, and not again with each look until it works again.
+        if let (Err(error), Some(_)) = (&version, self.version) {
             tracing::warn!(%error, "writes of other processes cannot be noticed");
         }
         let version = version.ok();
