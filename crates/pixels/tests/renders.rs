@@ -1184,9 +1184,12 @@ fn svt_av1_encodes_where_it_is_found_and_libaom_else() {
     let svt = engine(Some(path));
     assert!(svt.avif_encoder().starts_with("SVT-AV1 4."));
     assert_ne!(svt.rendering(), none.rendering());
-    for (width, height) in [(1, 1), (3, 70), (64, 64), (65, 63), (400, 301)] {
+    for (width, height) in [(1, 1), (3, 70), (4, 5), (70, 4), (65, 63), (400, 301)] {
         let source = gradient(width, height);
         let made = render(&svt, &source);
+        // The smallest are beneath it.
+        let by_libaom = made == render(&none, &source);
+        assert_eq!(by_libaom, width < 4, "{width}x{height}");
         let header = inspect(&made, &Limits::default()).unwrap();
         assert_eq!((header.width, header.height), (width, height));
         let (before, after) = (Picture::of(&source), Picture::of(&made));

@@ -74,11 +74,10 @@ impl Encoders {
 
     fn colour(&self, planes: &Planes, quantizer: u8) -> Result<Vec<u8>, Error> {
         match &self.svt {
-            // It refuses sizes which it does not like; libaom takes any.
-            Some(svt) => svt
-                .encode(planes, quantizer)
-                .or_else(|_| aom::encode(planes, quantizer)),
-            None => aom::encode(planes, quantizer),
+            Some(svt) if planes.width.min(planes.height) >= svt::SIDE_MIN => {
+                svt.encode(planes, quantizer)
+            }
+            _ => aom::encode(planes, quantizer),
         }
     }
 }

@@ -27,6 +27,9 @@ const SETTINGS: [(&str, &str); 10] = [
     ("color-range", "1"),
 ];
 
+/// Pixels of a side which the library takes at least.
+pub(super) const SIDE_MIN: u32 = 4;
+
 /// Far more than the structure of settings takes, which has grown to about a kilobyte.
 const SETTINGS_BYTES: usize = 1 << 16;
 
