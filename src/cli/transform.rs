@@ -22,7 +22,7 @@ use super::{Error, Variables};
 )]
 pub(super) struct Arguments {
     /// INPUT and OUTPUT, `-` for the standard streams, and OPTIONS as they stand in a delivery URL,
-    /// like `width=400,fit=cover`; with --into any number of inputs. The extension of OUTPUT is the
+    /// like `width=400,fit=cover`, or as the JSON object of `cf.image`; with --into any number of inputs. The extension of OUTPUT is the
     /// format, unless the options name one
     #[arg(required = true, value_name = "FILE")]
     files: Vec<String>,
@@ -216,6 +216,11 @@ fn transform(options: &str) -> Result<Transform, Error> {
         return Ok(Transform::default());
     }
     let usage = |reason: String| Error::Usage(format!("options {options:?}: {reason}"));
+    if options.starts_with('{') {
+        let object = serde_json::from_str(options).map_err(|error| usage(error.to_string()))?;
+        let transform = Transform::from_json(&object).map_err(|error| usage(error.to_string()))?;
+        return Ok(transform.unwrap_or_default());
+    }
     let (transform, warnings) =
         Transform::parse_list(options).map_err(|error| usage(error.to_string()))?;
     match warnings.first() {

@@ -51,6 +51,18 @@ fn streams_work_too_and_options_name_the_format() {
 }
 
 #[test]
+fn options_can_be_those_of_a_worker() {
+    let program = Program::new();
+    program.write("in.jpg", photo());
+    let options = r#"{"width":20,"height":10,"fit":"cover","border":{"color":"red","width":3}}"#;
+    program
+        .run(&["transform", "in.jpg", "out.png", options, "--json"])
+        .json();
+    let made = std::fs::read(program.folder().join("out.png")).expect("it was written");
+    assert_eq!(png_size(&made), (26, 16));
+}
+
+#[test]
 fn wrong_options_and_names_are_wrong_usage() {
     let program = Program::new();
     program.write("in.jpg", photo());
@@ -60,6 +72,9 @@ fn wrong_options_and_names_are_wrong_usage() {
         ("out.png", "nonsense=1"),
         ("out.xyz", "width=4"),
         ("out.png", "format=bmp"),
+        ("out.png", r#"{"width":"20"}"#),
+        ("out.png", r#"{"draw":[{"url":"a.png"}]}"#),
+        ("out.png", "{width"),
     ] {
         program
             .run(&["transform", "in.jpg", output, options])

@@ -1,8 +1,8 @@
 //! Bytes to pixels to bytes: Calotype's image engine, without I/O, async or clock.
 //!
 //! [`Engine::inspect`] reads a header and judges it, [`Engine::verify`] also makes sure that the
-//! picture is there, and [`Engine::render`] makes a rendition: inspect, plan, decode, steps, encode. C codecs are reached only
-//! through `decode` and `encode`, each behind a safe function over slices.
+//! picture is there, and [`Engine::render`] makes a rendition: inspect, plan, decode, steps, encode.
+//! C codecs are reached only through `decode` and `encode`, each behind a safe function over slices.
 
 mod attention;
 mod cancel;
