@@ -356,7 +356,9 @@ mod tests {
                         pixels = step.apply(pixels).unwrap();
                     }
                     for share in [1, 2] {
-                        let planes = jpeg::planes(&source, 8, &limits).unwrap().unwrap();
+                        let planes = jpeg::planes(&source, 8, &limits, &Cancel::never())
+                            .unwrap()
+                            .unwrap();
                         let planes = planes.apply(&steps, share).unwrap();
                         assert_eq!(planes.chroma.is_none(), layout == 3);
                         let difference = difference(&planes, &pixels);
@@ -439,7 +441,7 @@ mod tests {
         let source = jpeg::compress(&waves(size), size, 2, false);
         for length in [source.len() / 2, source.len() - 40] {
             let cut = &source[..length];
-            let planes = jpeg::planes(cut, 8, &Limits::default());
+            let planes = jpeg::planes(cut, 8, &Limits::default(), &Cancel::never());
             let header = crate::inspect(cut, &Limits::default()).unwrap();
             let pixels =
                 decode::first_picture(cut, &header, 8, &Limits::default(), &Cancel::never());

@@ -149,7 +149,7 @@ fn by_planes(
     let Some(share) = target.colour_share() else {
         return Ok(None);
     };
-    let Some(planes) = decode::jpeg::planes(source, plan.eighths, engine.limits())? else {
+    let Some(planes) = decode::jpeg::planes(source, plan.eighths, engine.limits(), cancel)? else {
         return Ok(None);
     };
     cancel.check()?;

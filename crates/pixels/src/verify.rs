@@ -14,7 +14,7 @@ pub(crate) fn verify(
 ) -> Result<(), Error> {
     match header.format {
         MediaType::Jpeg if !inspect::jpeg::is_whole(source) => return Err(cut_off()),
-        MediaType::Jpeg => decode::jpeg::verify(source, limits)?,
+        MediaType::Jpeg => decode::jpeg::verify(source, limits, cancel)?,
         MediaType::Png if !inspect::png::is_whole(source) => return Err(cut_off()),
         MediaType::Webp if !inspect::webp::is_whole(source) => return Err(cut_off()),
         MediaType::Png if !header.is_animated() => decode::png::verify(source, cancel)?,

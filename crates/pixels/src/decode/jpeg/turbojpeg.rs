@@ -12,7 +12,7 @@ use crate::colour::Samples;
 use crate::planes::{Plane, Planes};
 
 /// Real progressive files have about ten scans; each one more costs a pass over all coefficients.
-const SCANS_MAX: c_int = 100;
+pub(super) const SCANS_MAX: u8 = 100;
 
 /// A decoder with the header read.
 ///
@@ -50,7 +50,7 @@ impl<'a> Decompressor<'a> {
         };
         // Coefficients of a progressive image take two bytes for each of up to four components.
         let megabytes = limits.pixels_max / (1024 * 1024 / 8) + 64;
-        this.set(sys::TJPARAM_TJPARAM_SCANLIMIT, SCANS_MAX)?;
+        this.set(sys::TJPARAM_TJPARAM_SCANLIMIT, SCANS_MAX.into())?;
         this.set(
             sys::TJPARAM_TJPARAM_MAXPIXELS,
             limits.pixels_max.min(c_int::MAX as u64) as c_int,
@@ -284,11 +284,24 @@ impl Drop for Decompressor<'_> {
 
 /// Makes a JPEG of RGB pixels in one of the layouts which the library calls `TJSAMP`, for tests.
 #[cfg(test)]
-pub(crate) fn compress(
+pub(crate) fn compress(rgb: &[u8], size: (u32, u32), layout: c_int, progressive: bool) -> Vec<u8> {
+    compress_as(
+        rgb,
+        size,
+        &[
+            (sys::TJPARAM_TJPARAM_SUBSAMP, layout),
+            (sys::TJPARAM_TJPARAM_QUALITY, 98),
+            (sys::TJPARAM_TJPARAM_PROGRESSIVE, progressive.into()),
+        ],
+    )
+}
+
+/// The same with any parameters of the library.
+#[cfg(test)]
+pub(super) fn compress_as(
     rgb: &[u8],
     (width, height): (u32, u32),
-    layout: c_int,
-    progressive: bool,
+    parameters: &[(sys::TJPARAM, c_int)],
 ) -> Vec<u8> {
     assert_eq!(rgb.len(), width as usize * height as usize * 3);
     let (mut bytes, mut length) = (std::ptr::null_mut(), 0);
@@ -296,12 +309,8 @@ pub(crate) fn compress(
     // before they are freed.
     unsafe {
         let handle = sys::tj3Init(sys::TJINIT_TJINIT_COMPRESS as c_int);
-        for (parameter, value) in [
-            (sys::TJPARAM_TJPARAM_SUBSAMP, layout),
-            (sys::TJPARAM_TJPARAM_QUALITY, 98),
-            (sys::TJPARAM_TJPARAM_PROGRESSIVE, progressive.into()),
-        ] {
-            assert_eq!(sys::tj3Set(handle, parameter as c_int, value), 0);
+        for (parameter, value) in parameters {
+            assert_eq!(sys::tj3Set(handle, *parameter as c_int, *value), 0);
         }
         let code = sys::tj3Compress8(
             handle,
