@@ -8,6 +8,7 @@ mod base_url;
 mod error;
 mod kind;
 mod reference;
+mod remote;
 mod secret;
 mod setting;
 mod sources;
@@ -17,12 +18,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use model::{AccountHash, AccountId, GammaDirection, Limits, Policy};
+use service::Ports;
 
 pub use base_url::BaseUrl;
 pub use error::Error;
 pub use kind::Kind;
 pub(crate) use kind::parse_time;
 pub use reference::reference;
+pub use remote::{Hosts, MountPrefix, Networks, Zones};
 pub use secret::{Secret, SecretKey};
 pub use setting::{PREFIX, Setting};
 pub use sources::{Given, Origin, Settings, Sources};
@@ -127,12 +130,8 @@ settings! {
         secret_key: Option<SecretKey>, Kind::Key, "";
     }
     "Uploads" {
-        /// Lets uploads by URL reach loopback and private addresses.
-        allow_private_sources: bool, Kind::Switch, "false";
         /// Time in which an upload by URL must have fetched its image.
         source_timeout: Duration, time(1, HOUR), "30s";
-        /// Redirects which an upload by URL follows.
-        source_redirects_max: usize, Kind::Count(0, 20), "5";
         /// The longest gap between two pieces of an upload.
         upload_idle_timeout: Duration, time(1, HOUR), "30s";
         /// Bytes of uploads under way which are held in memory; further uploads wait, and are refused
@@ -147,6 +146,46 @@ settings! {
         accept_more: bool, Kind::Switch, "false";
         /// How long the address of a direct upload works, if the request does not say.
         direct_upload_expiry: Duration, time(120_000, 6 * HOUR), "30m";
+    }
+    "Remote images" {
+        /// The hosts at which `/cdn-cgi/image/` is offered, each with its subdomains:
+        /// `[scheme://]host[:port]`, then `=` and the sources it allows besides the host itself: `zone`,
+        /// `any`, or `b.com|*.c.com|d.com/themes`. `auto` is the hosts of `public_url` and `listen`,
+        /// each for its own pictures alone.
+        zones: Zones, Kind::Zones, "auto";
+        /// What may stand before `/cdn-cgi/image/`, for sites below a path.
+        mount_prefix: MountPrefix, Kind::MountPrefix, "";
+        /// Whether the path of an allowed origin is a row of whole segments: `d.com/themes` then does
+        /// not allow `/themesx`.
+        strict_path_segments: bool, Kind::Switch, "false";
+        /// Whether `width=auto` multiplies the width of the viewport by the device's pixels.
+        auto_width_uses_dpr: bool, Kind::Switch, "false";
+        /// How long renditions are used at least before the origin is asked whether the source has
+        /// changed, unless it sends `must-revalidate`, `no-cache`, `no-store` or `private`.
+        rendition_ttl_min: Duration, time(0, 365 * DAY), "1h";
+    }
+    "Sources" {
+        /// Lets uploads by URL and remote images reach loopback and private addresses.
+        allow_private_sources: bool, Kind::Switch, "false";
+        /// Private networks which they may reach all the same.
+        source_networks: Networks, Kind::Networks, "";
+        /// Hosts which are reached at this address, private or not, and not at that of DNS.
+        source_hosts: Hosts, Kind::Hosts, "";
+        /// Ports which sources of remote images may have, besides those which `zones` names, or `any`.
+        source_ports: Ports, Kind::Ports, "80,443";
+        /// Bytes of one source of a remote image.
+        source_bytes_max: u64, Kind::Bytes(1, 1 << 40), "100MB";
+        /// Bytes of sources of remote images which are held in memory at the same time; further ones
+        /// wait, and are refused after some seconds.
+        source_memory_bytes: u64, Kind::Bytes(1, 1 << 50), "512MiB";
+        /// Redirects which are followed.
+        source_redirects_max: usize, Kind::Count(0, 20), "5";
+        /// Sources which are fetched from one host at the same time.
+        source_fetches_per_host: usize, Kind::Count(1, 10_000), "16";
+        /// Time until the origin of a remote image has answered, redirects included.
+        source_head_timeout: Duration, time(1, HOUR), "15s";
+        /// Time which the body of its answer may take.
+        source_body_timeout: Duration, time(1, HOUR), "60s";
     }
     "Rendering" {
         /// Threads which decode, resize and encode.

@@ -1,5 +1,5 @@
-//! HTTP: one listener serves the management API, one-time uploads, the batch mirror, delivery and
-//! health, told apart by path and by `Host`.
+//! HTTP: one listener serves the management API, one-time uploads, the batch mirror, delivery, remote
+//! images and health, told apart by path and by `Host`.
 //!
 //! `answer` is the table of contents of the API.
 
@@ -8,10 +8,12 @@ mod auth;
 mod caching;
 mod connection;
 mod delivery;
+mod disposition;
 mod error;
 mod extract;
 mod form;
 mod health;
+mod hints;
 mod lingering;
 mod listener;
 mod metrics;
@@ -19,6 +21,8 @@ mod one_time_upload;
 mod path;
 mod query;
 mod rate;
+mod refusal;
+mod remote;
 mod request_id;
 mod response;
 mod route;
@@ -61,6 +65,8 @@ pub struct AppSettings {
     pub upload_idle_timeout: Duration,
     /// Requests a second which one batch token may make.
     pub batch_requests_per_second: u32,
+    /// What may stand before `/cdn-cgi/image/`, without a slash at its end.
+    pub mount_prefix: String,
 }
 
 type Answer = Result<Response, ApiError>;
@@ -82,7 +88,7 @@ impl App {
 
     /// Answers one request; never fails.
     async fn handle(self, request: Request<Incoming>) -> Response {
-        let route = Route::of(&request);
+        let route = Route::of(&request, &self.settings.mount_prefix);
         let watch = Watch::begin(&self.metrics, &request, route.class());
         let (request, lingering) = lingering::lend_body(request, self.settings.upload_idle_timeout);
         let is_head = request.method() == Method::HEAD;
@@ -114,6 +120,9 @@ impl App {
             Route::Batch(resource) => self.batch(request, resource).await,
             Route::OneTimeUpload(path) => one_time_upload::answer(self, request, &path).await,
             Route::Delivery(path) => delivery::answer(self, &request, path).await,
+            Route::Remote(authority, path) => {
+                remote::answer(self, &request, &authority, &path).await
+            }
             Route::Health(check) => health::answer(self, check).await,
             Route::Unknown => ApiError::no_route(request.uri().path()).into_response(),
         }

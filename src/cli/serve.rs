@@ -96,6 +96,7 @@ async fn serve(mut config: Config) -> Result<(), Failure> {
             list_v1_items: config.list_v1_items,
             upload_idle_timeout: config.upload_idle_timeout,
             batch_requests_per_second: config.batch_requests_per_second,
+            mount_prefix: config.mount_prefix.as_str().to_owned(),
         },
     );
 
@@ -211,9 +212,9 @@ fn service_settings(config: &Config) -> Settings {
         policy: config.policy(),
         render_threads: config.render_threads,
         render_queue: config.render_queue,
-        allow_private_sources: config.allow_private_sources,
         source_timeout: config.source_timeout,
         source_redirects_max: config.source_redirects_max,
+        remote: config.remote(),
         upload_memory_bytes: config.upload_memory_bytes,
         render_memory_bytes: config.render_memory_bytes,
         direct_upload_expiry: config.direct_upload_expiry,

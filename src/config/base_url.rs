@@ -35,6 +35,19 @@ impl BaseUrl {
         &self.0
     }
 
+    /// Scheme, host and port, without the path.
+    pub fn origin(&self) -> String {
+        let url = Url::parse(&self.0).ok();
+        url.map_or(String::new(), |url| url.origin().ascii_serialization())
+    }
+
+    /// Whether the host is an address of the machine itself.
+    pub fn is_loopback(&self) -> bool {
+        let host = self.host();
+        let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+        address.is_ok_and(|address| address.is_loopback())
+    }
+
     /// The host name alone, without port.
     pub fn host(&self) -> String {
         let url = Url::parse(&self.0).ok();

@@ -5,9 +5,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use model::{AccountHash, AccountId, GammaDirection};
+use service::Ports;
 use tracing_subscriber::EnvFilter;
 
-use super::{BaseUrl, BlobStore, Database, LogFormat, Secret, SecretKey};
+use super::{
+    BaseUrl, BlobStore, Database, Hosts, LogFormat, MountPrefix, Networks, Secret, SecretKey, Zones,
+};
 
 /// What a setting's text may be. The two numbers are the least and the greatest value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +39,16 @@ pub enum Kind {
     LogFormat,
     /// Which way `gamma` works.
     GammaDirection,
+    /// Hosts with their allowed origins.
+    Zones,
+    /// The start of paths.
+    MountPrefix,
+    /// Networks.
+    Networks,
+    /// Hosts with their addresses.
+    Hosts,
+    /// Ports.
+    Ports,
     /// On or off.
     Switch,
     /// How many of something.
@@ -61,7 +74,7 @@ impl Kind {
     pub const fn placeholder(self) -> &'static str {
         match self {
             Self::Address => "ADDRESS",
-            Self::Path => "PATH",
+            Self::Path | Self::MountPrefix => "PATH",
             Self::Url => "URL",
             Self::Database => "sqlite:PATH",
             Self::Blobs => "file:PATH",
@@ -72,6 +85,10 @@ impl Kind {
             Self::LogFilter => "FILTER",
             Self::LogFormat => "FORMAT",
             Self::GammaDirection => "YEAR",
+            Self::Zones => "ZONES",
+            Self::Networks => "NETWORKS",
+            Self::Hosts => "HOSTS",
+            Self::Ports => "PORTS",
             Self::Switch => "BOOL",
             Self::Count(..) => "NUMBER",
             Self::Bytes(..) => "BYTES",
@@ -96,6 +113,16 @@ impl Kind {
             Self::LogFilter => "a log filter, like `info` or `warn,calotype=debug`".into(),
             Self::LogFormat => "`auto`, `pretty` or `json`".into(),
             Self::GammaDirection => "`2026` or `legacy`".into(),
+            Self::Zones => {
+                "`auto`, `off`, or zones like `a.com, https://b.com=any, c.com=*.d.com|e.com/img`"
+                    .into()
+            }
+            Self::MountPrefix => "a path like `/base`".into(),
+            Self::Networks => "networks like `10.0.0.0/8, fd00::/8`".into(),
+            Self::Hosts => {
+                "hosts with addresses, like `a.com=10.0.0.5:8080, b.com=10.0.0.6`".into()
+            }
+            Self::Ports => "`any`, or ports like `80,443`".into(),
             Self::Switch => "`true` or `false`".into(),
             Self::Count(least, u64::MAX) => format!("a whole number, at least {least}"),
             Self::Count(least, most) => format!("a whole number from {least} to {most}"),
@@ -171,6 +198,11 @@ read_with! {
     };
     LogFormat: |text, _| LogFormat::parse(text);
     GammaDirection: |text, _| GammaDirection::parse(text);
+    Zones: |text, _| Zones::parse(text);
+    MountPrefix: |text, _| MountPrefix::parse(text);
+    Networks: |text, _| Networks::parse(text);
+    Hosts: |text, _| Hosts::parse(text);
+    Ports: |text, _| super::remote::parse_ports(text);
     bool: |text, _| text.parse().ok();
     u64: |text, kind| kind.number(text);
     u32: |text, kind| kind.number(text)?.try_into().ok();

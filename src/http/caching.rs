@@ -34,19 +34,26 @@ pub(super) fn source_etag(source: &Source) -> String {
     format!("\"{hash}\"")
 }
 
+/// Whether `If-None-Match` names a tag, by the weak comparison.
+pub(super) fn names_tag<B>(request: &Request<B>, etag: &str) -> bool {
+    let opaque = |tag: &str| tag.strip_prefix("W/").unwrap_or(tag).to_owned();
+    let wanted = opaque(etag);
+    let lines = request.headers().get_all(IF_NONE_MATCH).iter();
+    let mut lines = lines.filter_map(|line| line.to_str().ok());
+    // The tag of an origin may hold a comma.
+    lines.any(|line| {
+        line.trim() == "*"
+            || opaque(line.trim()) == wanted
+            || line.split(',').any(|tag| opaque(tag.trim()) == wanted)
+    })
+}
+
 impl Conditions<'_> {
     /// Whether the client has these bytes already.
     pub(super) fn are_met_by<B>(&self, request: &Request<B>) -> bool {
         let header = |name| request.headers().get(name)?.to_str().ok();
         if request.headers().contains_key(IF_NONE_MATCH) {
-            let lines = request.headers().get_all(IF_NONE_MATCH).iter();
-            let mut tags = lines
-                .filter_map(|line| line.to_str().ok())
-                .flat_map(|line| line.split(','));
-            return tags.any(|tag| {
-                let tag = tag.trim();
-                tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == self.etag
-            });
+            return names_tag(request, self.etag);
         }
         // Compared as text: clients send back what they were sent.
         self.by_date && header(IF_MODIFIED_SINCE) == Some(&self.modified.to_http_date())

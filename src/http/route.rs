@@ -4,7 +4,7 @@
 //! while `keys%2Fa` still names an image and not a key.
 
 use hyper::{Method, Request, header};
-use model::{AccountHash, ImageId};
+use model::{AccountHash, ImageId, RemotePath};
 
 use super::path::decode_segment;
 
@@ -22,6 +22,8 @@ pub(super) enum Route {
     OneTimeUpload(String),
     /// `/{hash}/{id}/{variant}`, also below `/cdn-cgi/imagedelivery`.
     Delivery(DeliveryPath),
+    /// `/cdn-cgi/image/<options>/<source>`, with the host and port which were asked.
+    Remote(String, RemotePath),
     /// `/livez`, `/readyz`, `/health`.
     Health(Check),
     /// Nothing of ours.
@@ -80,14 +82,20 @@ pub(super) enum Resource {
 }
 
 impl Route {
-    pub(super) fn of<B>(request: &Request<B>) -> Self {
+    /// `mount_prefix` may stand before the path of a remote image.
+    pub(super) fn of<B>(request: &Request<B>, mount_prefix: &str) -> Self {
         let host = request
             .uri()
             .host()
             .or_else(|| request.headers().get(header::HOST)?.to_str().ok())
             .unwrap_or_default()
             .to_ascii_lowercase();
-        Self::parse(request.method(), &host, request.uri().path())
+        let path = request.uri().path();
+        if let Some(rest) = remote_path(path, mount_prefix) {
+            let parsed = RemotePath::parse(rest, request.uri().query());
+            return parsed.map_or(Self::Unknown, |parsed| Self::Remote(host, parsed));
+        }
+        Self::parse(request.method(), &host, path)
     }
 
     fn parse(method: &Method, host: &str, path: &str) -> Self {
@@ -148,6 +156,14 @@ impl Route {
         let segments: Vec<&str> = below.split('/').collect();
         resource(method, &segments).map_or(Self::Unknown, |found| Self::Api(account, found))
     }
+}
+
+/// What follows `/cdn-cgi/image/`.
+fn remote_path<'a>(path: &'a str, mount_prefix: &str) -> Option<&'a str> {
+    let mounted = path.strip_prefix(mount_prefix);
+    let prefix = model::remote_path::PREFIX;
+    path.strip_prefix(prefix)
+        .or_else(|| mounted?.strip_prefix(prefix))
 }
 
 /// `v1/…` as `images/v1/…`: the batch host has the same paths.
@@ -262,6 +278,30 @@ mod tests {
         assert_eq!(get("images/v3"), None);
         assert_eq!(get("images"), None);
         assert_eq!(get("images/v1/"), Some(Resource::Images));
+    }
+
+    #[test]
+    fn remote_images_are_found_below_the_mount_prefix_as_well() {
+        let route = |uri: &str, mount_prefix: &str| {
+            let request = Request::builder().uri(uri).header("host", "Zone.test:80");
+            Route::of(&request.body(()).unwrap(), mount_prefix)
+        };
+        let remote = |options: &str, source: &str| {
+            let path = RemotePath {
+                options: options.to_owned(),
+                source: source.to_owned(),
+            };
+            Route::Remote("zone.test:80".to_owned(), path)
+        };
+        let uri = "/cdn-cgi/image/w=1/a.png?x=1";
+        assert_eq!(route(uri, ""), remote("w=1", "a.png?x=1"));
+        assert_eq!(route(uri, "/base"), remote("w=1", "a.png?x=1"));
+        let mounted = format!("/base{uri}");
+        assert_eq!(route(&mounted, "/base"), remote("w=1", "a.png?x=1"));
+        assert_eq!(route(&mounted, ""), Route::Unknown);
+        assert_eq!(route("/cdn-cgi/image/w=1", ""), Route::Unknown);
+        assert_eq!(route("/CDN-CGI/image/w=1/a", ""), Route::Unknown);
+        assert_eq!(route("/cdn-cgi/image//a.png", ""), remote("", "a.png"));
     }
 
     #[test]

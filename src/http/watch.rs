@@ -25,16 +25,18 @@ pub(super) enum Class {
     Batch,
     OneTimeUpload,
     Delivery,
+    Remote,
     Health,
     Unknown,
 }
 
 impl Class {
-    pub(super) const ALL: [Self; 6] = [
+    pub(super) const ALL: [Self; 7] = [
         Self::Api,
         Self::Batch,
         Self::OneTimeUpload,
         Self::Delivery,
+        Self::Remote,
         Self::Health,
         Self::Unknown,
     ];
@@ -45,6 +47,7 @@ impl Class {
             Self::Batch => "batch",
             Self::OneTimeUpload => "upload",
             Self::Delivery => "delivery",
+            Self::Remote => "remote",
             Self::Health => "health",
             Self::Unknown => "unknown",
         }
@@ -58,6 +61,7 @@ impl Route {
             Self::Batch(_) => Class::Batch,
             Self::OneTimeUpload(_) => Class::OneTimeUpload,
             Self::Delivery(_) => Class::Delivery,
+            Self::Remote(..) => Class::Remote,
             Self::Health(_) => Class::Health,
             Self::Unknown => Class::Unknown,
         }
@@ -141,7 +145,7 @@ impl Drop for Watch {
 /// secret by itself, and what is unknown may be one which was mistyped.
 fn shown_path(path: &str, class: Class) -> String {
     match class {
-        Class::Api | Class::Batch | Class::Delivery => {
+        Class::Api | Class::Batch | Class::Delivery | Class::Remote => {
             path[..path.floor_char_boundary(PATH_MAX)].to_owned()
         }
         Class::OneTimeUpload | Class::Health | Class::Unknown => String::new(),

@@ -5,18 +5,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use calotype::http::{App, AppSettings, Listener, ListenerSettings};
-use model::{Account, AccountId, Limits, Permission, Policy};
+use model::{Account, AccountId, Limits, Permission, Policy, Zone};
 use reqwest::header::HeaderMap;
 use reqwest::multipart::{Form, Part};
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde_json::Value;
 use service::accounts::{NewAccount, NewToken, create_account, create_token};
-use service::{Addresses, Secrets, Service, Settings};
+use service::{Addresses, Reach, RemoteSettings, Secrets, Service, Settings};
 use store::{Blobs, Catalog, DiskSpace, Renditions, Sqlite, Vault};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
+
+use crate::origin::Origin;
 
 pub(crate) const PHOTO: &[u8] = include_bytes!("../pictures/photo.jpg");
 pub(crate) const TURNED: &[u8] = include_bytes!("../pictures/orientation_6.jpg");
@@ -33,6 +35,7 @@ pub(crate) struct Wishes {
     pub(crate) batch_requests_per_second: u32,
     pub(crate) render_queue: usize,
     pub(crate) header_timeout: Duration,
+    pub(crate) remote: RemoteSettings,
 }
 
 impl Default for Wishes {
@@ -45,6 +48,28 @@ impl Default for Wishes {
             batch_requests_per_second: 10_000,
             render_queue: 256,
             header_timeout: Duration::from_secs(10),
+            remote: RemoteSettings::default(),
+        }
+    }
+}
+
+impl Wishes {
+    /// Remote images for these zones, whose sources are at these hosts.
+    pub(crate) fn zones(zones: &str, hosts: &[(&str, &Origin)]) -> Self {
+        let zones = zones.split(',').map(|zone| Zone::parse(zone).unwrap());
+        let hosts = hosts.iter();
+        let hosts = hosts.map(|(name, origin)| ((*name).to_owned(), origin.address));
+        let remote = RemoteSettings {
+            zones: zones.collect(),
+            reach: Reach {
+                hosts: hosts.collect(),
+                ..Reach::default()
+            },
+            ..RemoteSettings::default()
+        };
+        Self {
+            remote,
+            ..Self::default()
         }
     }
 }
@@ -106,9 +131,15 @@ impl Server {
             policy: Policy::default(),
             render_threads: 2,
             render_queue: wishes.render_queue,
-            allow_private_sources: wishes.allow_private_sources,
             source_timeout: wishes.source_timeout,
             source_redirects_max: 5,
+            remote: RemoteSettings {
+                reach: Reach {
+                    private: wishes.allow_private_sources,
+                    ..wishes.remote.reach
+                },
+                ..wishes.remote
+            },
             upload_memory_bytes: 1 << 28,
             render_memory_bytes: 1_000_000_000,
             direct_upload_expiry: Duration::from_mins(30),
@@ -132,6 +163,7 @@ impl Server {
                 list_v1_items: true,
                 upload_idle_timeout: wishes.upload_idle_timeout,
                 batch_requests_per_second: wishes.batch_requests_per_second,
+                mount_prefix: "/base".to_owned(),
             },
         );
         let (end, ended) = oneshot::channel();
@@ -217,6 +249,16 @@ impl Server {
         send(request).await
     }
 
+    /// Asks for `/cdn-cgi/image{rest}` at `zone.test`.
+    pub(crate) async fn remote(&self, rest: &str, headers: &[(&str, &str)]) -> Answer {
+        let url = format!("{}/cdn-cgi/image{rest}", self.url);
+        let request = self.client.get(url).header("host", "zone.test");
+        let request = headers.iter().fold(request, |request, (name, value)| {
+            request.header(*name, *value)
+        });
+        send(request).await
+    }
+
     /// Sends bytes as they are and reads until the server closes or one whole answer is there.
     pub(crate) async fn raw(&self, bytes: &[u8]) -> String {
         let address = self.url.strip_prefix("http://").unwrap();
@@ -249,6 +291,25 @@ impl Server {
 }
 
 impl Answer {
+    /// Width and height by the header of the bytes.
+    pub(crate) fn size(&self) -> (u32, u32) {
+        let header = pixels::inspect(&self.bytes, &Limits::default()).unwrap();
+        (header.width, header.height)
+    }
+
+    /// The code of a refusal, which its header and its text name alike; 0 if it is none.
+    pub(crate) fn refusal(&self) -> (u16, u32) {
+        let header = self.header("cf-resized");
+        let code = header.strip_prefix("err=").unwrap_or("0").parse().unwrap();
+        let text = self.text();
+        assert_eq!(
+            code != 0,
+            text.starts_with(&format!("ERROR {code}: ")),
+            "{text}"
+        );
+        (self.status.as_u16(), code)
+    }
+
     pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.bytes).into_owned()
     }

@@ -113,7 +113,7 @@ async fn bad_origins_are_told_in_a_sentence() {
         ("/secret", 400, 5400, "HTTP error 401"),
         ("/loop", 400, 5400, "too many redirects"),
         ("/nowhere", 400, 5400, "redirection"),
-        ("/file", 400, 5400, "http or https"),
+        ("/file", 400, 5400, "redirection"),
         ("/html", 415, 5455, "image/jpeg"),
         ("/large", 413, 5413, "Maximum image size"),
         ("/endless", 413, 5413, "Maximum image size"),

@@ -1,7 +1,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, NaiveDateTime, SecondsFormat, Utc};
 
 /// A moment in UTC with microseconds, as the catalog stores it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -49,6 +49,20 @@ impl Timestamp {
         self.calendar()
             .format("%a, %d %b %Y %H:%M:%S GMT")
             .to_string()
+    }
+
+    /// Reads a date of HTTP, in the three forms which RFC 9110, section 5.6.7, wants understood.
+    pub fn parse_http_date(text: &str) -> Option<Self> {
+        const FORMS: [&str; 3] = [
+            "%a, %d %b %Y %H:%M:%S GMT",
+            "%A, %d-%b-%y %H:%M:%S GMT",
+            "%a %b %e %H:%M:%S %Y",
+        ];
+        let mut moments = FORMS
+            .iter()
+            .filter_map(|form| NaiveDateTime::parse_from_str(text.trim(), form).ok());
+        let moment = moments.next()?;
+        Some(Self(moment.and_utc().timestamp_micros()))
     }
 
     /// This moment and `duration` more.
@@ -100,5 +114,20 @@ mod tests {
         assert_eq!(moment.to_string(), "2014-05-13T16:53:20.123Z");
         assert_eq!(moment.to_http_date(), "Tue, 13 May 2014 16:53:20 GMT");
         assert_eq!(moment.to_nanos_text(), "2014-05-13T16:53:20.123456000Z");
+    }
+
+    #[test]
+    fn every_form_of_a_date_of_http_is_read() {
+        let expected = Timestamp::from_seconds(784_111_777);
+        for text in [
+            "Sun, 06 Nov 1994 08:49:37 GMT",
+            "Sunday, 06-Nov-94 08:49:37 GMT",
+            "Sun Nov  6 08:49:37 1994",
+        ] {
+            assert_eq!(Timestamp::parse_http_date(text), Some(expected), "{text}");
+        }
+        for broken in ["0", "", "tomorrow", "Sun, 06 Nov 1994 08:49:37 CET"] {
+            assert_eq!(Timestamp::parse_http_date(broken), None, "{broken}");
+        }
     }
 }

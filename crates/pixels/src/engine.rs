@@ -97,10 +97,8 @@ impl Engine {
         inspect::with_apng(source, self.limits(), self.policy().animate_png)
     }
 
-    /// Judges an upload: [`Engine::inspect`], whether the format is accepted, and whether the picture
-    /// is really there. What was stored before a format was refused can still be rendered.
-    /// `cancel` is looked at between rows and frames.
-    pub fn verify(&self, source: &[u8], cancel: &Cancel) -> Result<Header, Error> {
+    /// The format of an image, by its first bytes, if it is accepted.
+    pub fn recognise(&self, source: &[u8]) -> Result<MediaType, Error> {
         let format = inspect::recognise(source)?;
         let accepted = match format {
             MediaType::Avif => self.policy().accept_avif,
@@ -117,6 +115,14 @@ impl Engine {
         if !accepted {
             return Err(Error::NotAccepted(format));
         }
+        Ok(format)
+    }
+
+    /// Judges an upload: [`Engine::inspect`], whether the format is accepted, and whether the picture
+    /// is really there. What was stored before a format was refused can still be rendered.
+    /// `cancel` is looked at between rows and frames.
+    pub fn verify(&self, source: &[u8], cancel: &Cancel) -> Result<Header, Error> {
+        self.recognise(source)?;
         let header = self.inspect(source)?;
         cost::judge(cost::of_decoding(&header, 1), self.limits())?;
         verify::verify(source, &header, self.limits(), cancel)?;

@@ -7,13 +7,19 @@ mod cursor;
 mod deliver;
 mod direct_upload;
 mod error;
+mod fetch;
+mod flights;
+mod freshness;
+mod hints;
 mod images;
 mod keys;
 mod memory;
 mod meters;
 mod remote;
 mod renderer;
+mod rendering;
 mod settings;
+mod sources;
 mod sweep;
 mod upload;
 mod variants;
@@ -21,18 +27,22 @@ mod variants;
 use std::sync::Arc;
 
 use pixels::Engine;
-use store::{Blobs, Catalog, DiskSpace, Renditions, Vault};
+use store::{Blobs, Catalog, DiskSpace, RenditionKey, Renditions, Vault};
 
 pub use batch_token::MintedBatchToken;
-pub use deliver::{Caching, Delivered, Delivery, DeliveryError, Rendered, Tier, Wanted};
+pub use deliver::{Caching, Delivered, Delivery, DeliveryError, Wanted};
 pub use direct_upload::{DirectUpload, NewDirectUpload};
 pub use error::Error;
+pub use fetch::{FetchError, Fetcher, Network, Ports, Reach};
+pub use hints::{ClientHints, HintsUsed};
 pub use images::{Blob, Page, PageRequest, Stats, Walk, WalkRequest};
 pub use memory::Share;
 pub use meters::{Histogram, Meters};
-pub use remote::Fetcher;
+pub use remote::{RemoteImage, RemoteRefusal, RemoteRequest};
 pub use renderer::Renderer;
-pub use settings::{Addresses, Settings};
+pub use rendering::{Rendered, Tier};
+pub use settings::{Addresses, RemoteSettings, Settings};
+pub use sources::Found;
 pub use sweep::Swept;
 pub use upload::{NewImage, Upload};
 
@@ -54,7 +64,8 @@ pub struct Service {
     /// For the bytes of uploads under way.
     upload_memory: memory::Memory,
     fetcher: Fetcher,
-    flights: deliver::Flights,
+    sources: Arc<sources::Sources>,
+    flights: flights::Flights<RenditionKey, rendering::Rendering>,
     meters: Arc<Meters>,
     secrets: Arc<Secrets>,
     settings: Arc<Settings>,
@@ -107,7 +118,8 @@ impl Service {
             variant_edits: Arc::default(),
             upload_memory: memory::Memory::new(settings.upload_memory_bytes),
             fetcher: Fetcher::new(&settings)?,
-            flights: deliver::Flights::default(),
+            sources: Arc::new(sources::Sources::new(&settings.remote)),
+            flights: flights::Flights::default(),
             meters: Arc::default(),
             secrets: Arc::new(secrets),
             settings: Arc::new(settings),

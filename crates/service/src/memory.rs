@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
@@ -49,6 +50,59 @@ impl Memory {
     async fn share_within(&self, bytes: u64, patience: Duration) -> Result<Share, Error> {
         let share = timeout(patience, self.share(bytes));
         share.await.unwrap_or(Err(Error::Busy))
+    }
+}
+
+/// What a body takes whose length is not known, to begin with.
+const UNKNOWN_BYTES: u64 = 1 << 20;
+
+/// Bytes of the memory for a body which comes in pieces.
+pub(crate) struct Room {
+    memory: Memory,
+    shares: Vec<Share>,
+    bytes: u64,
+}
+
+impl Room {
+    /// Waits for room for a body of this length, and for a first part if it is not known.
+    pub(crate) async fn of(memory: &Memory, length: Option<u64>) -> Result<Self, Error> {
+        let bytes = length.unwrap_or(UNKNOWN_BYTES);
+        Ok(Self {
+            memory: memory.clone(),
+            shares: vec![memory.share_within(bytes, PATIENCE).await?],
+            bytes,
+        })
+    }
+
+    /// Sees that there is room for so many bytes in all. Bodies which wait for more while they hold
+    /// some may wait for each other, so they wait less long.
+    pub(crate) async fn grow(&mut self, total: u64) -> Result<(), Error> {
+        if total > self.bytes {
+            let more = (total - self.bytes).max(self.bytes);
+            let share = self.memory.share_within(more, PATIENCE / 4).await?;
+            self.shares.push(share);
+            self.bytes += more;
+        }
+        Ok(())
+    }
+
+    /// The bytes, for which the room is held as long as anybody has them.
+    pub(crate) fn keep(self, bytes: Bytes) -> Bytes {
+        Bytes::from_owner(Kept {
+            bytes,
+            _shares: self.shares,
+        })
+    }
+}
+
+struct Kept {
+    bytes: Bytes,
+    _shares: Vec<Share>,
+}
+
+impl AsRef<[u8]> for Kept {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
     }
 }
 

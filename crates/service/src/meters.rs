@@ -3,7 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use crate::deliver::{DeliveryError, Rendered, Tier};
+use crate::deliver::DeliveryError;
+use crate::rendering::{Rendered, Tier};
 
 /// Counts since the start. Counting takes no lock, so the counts of one reading may be a moment
 /// apart.

@@ -1,274 +1,224 @@
-//! Fetching a source from its address: bounded, and only from addresses a stranger may reach.
+//! Remote images: `/cdn-cgi/image/<options>/<source>` (transformations.md, sections 1, 5 and 6).
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
-use std::time::Duration;
+use model::transform::{Format, InvalidOptions};
+use model::{RemotePath, SourceUrl, Transform, Zone};
+use pixels::Accepts;
+use store::RenditionKey;
 
-use bytes::{Bytes, BytesMut};
-use futures_util::StreamExt as _;
-use percent_encoding::percent_decode_str;
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::{Client, Url, header, redirect};
+use crate::hints::{ClientHints, HintsUsed};
+use crate::rendering::{Job, Rendering, short};
+use crate::sources::{Found, Known, SourceAsk};
+use crate::{DeliveryError, FetchError, Service};
 
-use crate::{Error, Settings};
-
-/// Fetches sources. Cheap to clone; clones share their connections.
-#[derive(Clone)]
-pub struct Fetcher {
-    client: Client,
-    allow_private: bool,
-    bytes_max: u64,
-    redirects_max: usize,
-    timeout: Duration,
+/// A request for a remote image, parsed.
+#[derive(Clone, Debug)]
+pub struct RemoteRequest<'a> {
+    /// The host which was asked, in lower case and without port.
+    pub host: &'a str,
+    /// The port which was asked, if it was named.
+    pub port: Option<u16>,
+    /// What was asked for.
+    pub path: &'a RemotePath,
+    /// What the client accepts beyond the standard formats.
+    pub accepts: Accepts,
+    /// What the client tells of itself.
+    pub hints: ClientHints,
+    /// Whether the request was made for a remote image by a server like this one.
+    pub looped: bool,
 }
 
-/// What of a URL's credentials travels on.
-struct Target {
-    url: Url,
-    credentials: Option<(String, Option<String>)>,
+/// A remote image on its way: permitted, its source known, not yet rendered.
+#[derive(Debug)]
+pub struct RemoteImage {
+    /// `"cf-<what was asked>:<the origin's>"`, if the origin sent one.
+    pub etag: Option<String>,
+    /// The origin's.
+    pub last_modified: Option<String>,
+    /// The origin's.
+    pub cache_control: Option<String>,
+    /// The origin's.
+    pub expires: Option<String>,
+    /// The origin's, of another format perhaps.
+    pub disposition: Option<String>,
+    /// The origin's `Access-Control-Allow-Origin`.
+    pub allow_origin: Option<String>,
+    /// Which hints the rendition depends on.
+    pub hints_used: HintsUsed,
+    /// What was asked for and is ignored, and what the origin should know.
+    pub warnings: Vec<String>,
+    /// How the source was found.
+    pub found: Found,
+    redirect: Option<String>,
+    ask: SourceAsk,
+    known: Known,
+    job: Job,
 }
 
-impl Fetcher {
-    /// A fetcher with the limits of `settings`.
-    pub fn new(settings: &Settings) -> Result<Self, Error> {
-        let allow_private = settings.allow_private_sources;
-        let client = Client::builder()
-            .user_agent(concat!("Calotype/", env!("CARGO_PKG_VERSION")))
-            .redirect(redirect::Policy::none())
-            .dns_resolver(Arc::new(PublicResolver { allow_private }))
-            .connect_timeout(Duration::from_secs(15))
-            .no_proxy()
-            .build()
-            .map_err(|error| Error::Worker(error.to_string()))?;
-        Ok(Self {
-            client,
-            allow_private,
-            bytes_max: settings.limits.upload_bytes_max,
-            redirects_max: settings.source_redirects_max,
-            timeout: settings.source_timeout,
-        })
-    }
-
-    /// The bytes at an `http` or `https` address, and the last segment of its path.
-    pub async fn fetch(&self, address: &str) -> Result<(Bytes, Option<String>), Error> {
-        let url = Url::parse(address)
-            .map_err(|_| Error::Invalid("url must be a valid http or https URL".to_owned()))?;
-        let filename = url
-            .path_segments()
-            .and_then(|mut segments| segments.next_back())
-            .filter(|segment| !segment.is_empty())
-            .map(|segment| percent_decode_str(segment).decode_utf8_lossy().into_owned());
-        let fetched = tokio::time::timeout(self.timeout, self.follow(url)).await;
-        let bytes = fetched.map_err(|_| {
-            Error::Origin(format!("no answer within {} s", self.timeout.as_secs()))
-        })??;
-        Ok((bytes, filename))
-    }
-
-    async fn follow(&self, url: Url) -> Result<Bytes, Error> {
-        let mut target = Target::new(url);
-        for _ in 0..=self.redirects_max {
-            let response = self.request(&target).await?;
-            let status = response.status();
-            if status.is_redirection() {
-                let location = response.headers().get(header::LOCATION);
-                let location = location.and_then(|location| location.to_str().ok());
-                let next = location.and_then(|location| target.url.join(location).ok());
-                let next =
-                    next.ok_or_else(|| Error::Origin("redirection to an invalid URL".to_owned()))?;
-                target = target.redirected(next);
-            } else if status.is_success() {
-                return self.body(response).await;
-            } else {
-                return Err(Error::Origin(format!(
-                    "the server returned HTTP error {status}"
-                )));
-            }
-        }
-        Err(Error::Origin("too many redirects".to_owned()))
-    }
-
-    async fn request(&self, target: &Target) -> Result<reqwest::Response, Error> {
-        self.check(&target.url)?;
-        let mut request = self
-            .client
-            .get(target.url.clone())
-            .header(header::ACCEPT, "image/*");
-        if let Some((user, password)) = &target.credentials {
-            request = request.basic_auth(user, password.as_ref());
-        }
-        request.send().await.map_err(|error| {
-            tracing::debug!(%error, "a source cannot be fetched");
-            Error::Origin(reason(&error))
-        })
-    }
-
-    /// Refuses other schemes, and addresses written as numbers; names are judged when resolved.
-    fn check(&self, url: &Url) -> Result<(), Error> {
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(Error::Invalid(
-                "url must be an http or https URL".to_owned(),
-            ));
-        }
-        let host = url.host_str().unwrap_or_default();
-        let number = host.trim_matches(['[', ']']).parse::<IpAddr>();
-        match number {
-            Ok(address) if !self.allow_private && is_private(address) => {
-                Err(Error::Origin(PRIVATE.to_owned()))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    async fn body(&self, response: reqwest::Response) -> Result<Bytes, Error> {
-        let too_large = || Error::TooManyBytes(self.bytes_max);
-        if response
-            .content_length()
-            .is_some_and(|length| length > self.bytes_max)
-        {
-            return Err(too_large());
-        }
-        let mut bytes = BytesMut::new();
-        let mut pieces = response.bytes_stream();
-        while let Some(piece) = pieces.next().await {
-            let piece = piece.map_err(|error| Error::Origin(reason(&error)))?;
-            if (bytes.len() + piece.len()) as u64 > self.bytes_max {
-                return Err(too_large());
-            }
-            bytes.extend_from_slice(&piece);
-        }
-        Ok(bytes.freeze())
-    }
+/// Why a remote image is not delivered.
+#[derive(Debug)]
+pub struct RemoteRefusal {
+    /// The reason.
+    pub error: DeliveryError,
+    /// Where the client is to be sent instead: the source.
+    pub redirect: Option<String>,
 }
 
-impl Target {
-    /// Takes the credentials out of the URL.
-    fn new(mut url: Url) -> Self {
-        let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
-        let user = decode(url.username());
-        let password = url.password().map(decode);
-        // Both fail only on URLs without a host, which `check` refuses.
-        let _ = url.set_username("");
-        let _ = url.set_password(None);
-        let given = !user.is_empty() || password.is_some();
+impl RemoteRefusal {
+    /// A loop goes on with a redirection, and what is not allowed is not pointed at.
+    fn new(error: DeliveryError, redirect: Option<String>) -> Self {
+        let silent = matches!(
+            error,
+            DeliveryError::Loop
+                | DeliveryError::Fetch(FetchError::Status(508))
+                | DeliveryError::OriginNotAllowed
+        );
         Self {
-            url,
-            credentials: given.then_some((user, password)),
+            error,
+            redirect: redirect.filter(|_| !silent),
         }
     }
+}
 
-    /// Credentials stay with their origin.
-    fn redirected(self, next: Url) -> Self {
-        let same_origin = next.origin() == self.url.origin();
-        let mut target = Self::new(next);
-        target.credentials = self.credentials.filter(|_| same_origin);
-        target
+/// More are not told.
+const WARNINGS_MAX: usize = 8;
+
+impl Service {
+    /// Whether remote images are offered at a host.
+    pub fn has_zone(&self, host: &str) -> bool {
+        self.zone(host).is_some()
     }
-}
 
-const PRIVATE: &str = "the address is private, and this server does not fetch from such";
+    fn zone(&self, host: &str) -> Option<&Zone> {
+        Zone::of_host(&self.settings.remote.zones, host)
+    }
 
-/// Resolves names and drops every address which a stranger must not reach, so that the address
-/// which was judged is the one which is connected to.
-struct PublicResolver {
-    allow_private: bool,
-}
+    /// Judges the request, and finds or fetches the source.
+    pub async fn open_remote(
+        &self,
+        request: &RemoteRequest<'_>,
+    ) -> Result<RemoteImage, RemoteRefusal> {
+        let Some(zone) = self.zone(request.host) else {
+            return Err(RemoteRefusal::new(DeliveryError::OriginNotAllowed, None));
+        };
+        if request.looped {
+            return Err(RemoteRefusal::new(DeliveryError::Loop, None));
+        }
+        let site = zone.site(request.host, request.port);
+        let path = request.path;
+        let url = SourceUrl::resolve(&path.source, &site, |host| self.has_zone(host));
+        let redirect = url
+            .as_ref()
+            .ok()
+            .filter(|url| path.redirects_on_error() && zone.contains(url.host()));
+        let redirect = redirect.map(ToString::to_string);
+        let opened = self.open_source(zone, request, url.map_err(DeliveryError::from));
+        let opened = opened.await;
+        opened
+            .map(|image| RemoteImage {
+                redirect: redirect.clone(),
+                ..image
+            })
+            .map_err(|error| RemoteRefusal::new(error, redirect))
+    }
 
-impl Resolve for PublicResolver {
-    fn resolve(&self, name: Name) -> Resolving {
-        let allow_private = self.allow_private;
-        Box::pin(async move {
-            let resolved = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let allowed: Vec<SocketAddr> = resolved
-                .filter(|address| allow_private || !is_private(address.ip()))
-                .collect();
-            if allowed.is_empty() {
-                return Err(PRIVATE.into());
-            }
-            Ok(Box::new(allowed.into_iter()) as Addrs)
+    async fn open_source(
+        &self,
+        zone: &Zone,
+        request: &RemoteRequest<'_>,
+        url: Result<SourceUrl, DeliveryError>,
+    ) -> Result<RemoteImage, DeliveryError> {
+        let remote = &self.settings.remote;
+        let parsed = Transform::parse_list(&request.path.options);
+        let (transform, ignored) =
+            parsed.map_err(|error: InvalidOptions| DeliveryError::Options(error.to_string()))?;
+        let (transform, hints_used) = request.hints.settle(transform, remote.auto_width_uses_dpr);
+        let url = url?;
+        if !zone.allows(&url, request.host, remote.strict_path_segments) {
+            return Err(DeliveryError::OriginNotAllowed);
+        }
+        if !remote.allows_port(url.host(), url.port()) {
+            return Err(FetchError::Port(url.port()).into());
+        }
+        let ask = SourceAsk {
+            url,
+            accepts: request.accepts,
+        };
+        let known = self.source(&ask).await?;
+        let record = &known.record;
+        // A named AVIF which is too large becomes what the client takes instead.
+        let accepts = match transform.format {
+            Format::Auto => request.accepts,
+            Format::Avif => Accepts {
+                avif: false,
+                ..request.accepts
+            },
+            _ => Accepts::default(),
+        };
+        let version = format!(" source={}", record.version);
+        let job = Job {
+            key: RenditionKey {
+                blob: ask.group(),
+                transform: self.digest_of(&version, &transform, accepts),
+            },
+            transform,
+            accepts,
+            kept: record.freshness().storable,
+            judged: false,
+        };
+        let mut warnings: Vec<String> = ignored
+            .iter()
+            .take(WARNINGS_MAX)
+            .map(ToString::to_string)
+            .collect();
+        if record.freshness().is_restrictive() {
+            warnings.push("cache-control is too restrictive".to_owned());
+        }
+        let headers = &record.headers;
+        let etag = headers.etag.as_deref();
+        Ok(RemoteImage {
+            etag: etag.map(|etag| tag_of(&short(&job.key.transform), etag)),
+            last_modified: headers.last_modified.clone(),
+            cache_control: headers.cache_control.clone(),
+            expires: headers.expires.clone(),
+            disposition: headers.disposition.clone(),
+            allow_origin: headers.allow_origin.clone(),
+            hints_used,
+            warnings,
+            found: known.found,
+            redirect: None,
+            ask,
+            known,
+            job,
         })
     }
-}
 
-/// Whether an address is on this machine, in a private network, or no single public host at all
-/// (the special-purpose registries of RFC 6890).
-fn is_private(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => is_private_v4(address),
-        IpAddr::V6(address) => is_private_v6(address),
+    /// The bytes, from a cache or rendered. Concurrent calls for one rendition render it once.
+    pub async fn remote_rendition(&self, image: &RemoteImage) -> Rendering {
+        let (service, ask, known) = (self.clone(), image.ask.clone(), image.known.clone());
+        let load = move || async move {
+            match known.bytes {
+                Some(bytes) => Ok(bytes),
+                None => service.source_bytes(&ask, &known.record).await,
+            }
+        };
+        self.find_or_render(&image.job, load).await
     }
 }
 
-/// What of IPv4 is no public host (RFC 6890, multicast, class E).
-const NETWORKS: [([u8; 4], u32); 15] = [
-    ([0, 0, 0, 0], 8),
-    ([10, 0, 0, 0], 8),
-    ([100, 64, 0, 0], 10),
-    ([127, 0, 0, 0], 8),
-    ([169, 254, 0, 0], 16),
-    ([172, 16, 0, 0], 12),
-    ([192, 0, 0, 0], 24),
-    ([192, 0, 2, 0], 24),
-    ([192, 88, 99, 0], 24),
-    ([192, 168, 0, 0], 16),
-    ([198, 18, 0, 0], 15),
-    ([198, 51, 100, 0], 24),
-    ([203, 0, 113, 0], 24),
-    ([224, 0, 0, 0], 4),
-    ([240, 0, 0, 0], 4),
-];
+impl RemoteImage {
+    /// The refusal of this image.
+    pub fn refused(self, error: DeliveryError) -> RemoteRefusal {
+        RemoteRefusal::new(error, self.redirect)
+    }
+}
 
-fn is_private_v4(address: Ipv4Addr) -> bool {
-    let within = |[a, b, c, d]: [u8; 4], bits: u32| {
-        let network = Ipv4Addr::new(a, b, c, d).to_bits();
-        (address.to_bits() ^ network) >> (32 - bits) == 0
+/// The origin's tag with ours before it. As strong as the origin's.
+fn tag_of(ours: &str, origin: &str) -> String {
+    let (weak, opaque) = match origin.strip_prefix("W/") {
+        Some(opaque) => ("W/", opaque),
+        None => ("", origin),
     };
-    NETWORKS
-        .into_iter()
-        .any(|(network, bits)| within(network, bits))
-}
-
-fn is_private_v6(address: Ipv6Addr) -> bool {
-    let bits = address.to_bits();
-    let segments = address.segments();
-    let embedded = |shift: u32| Ipv4Addr::from_bits((bits >> shift) as u32);
-    // Forms which carry an IPv4 address are judged by it: mapped, translated (RFC 6052), 6to4.
-    if let Some(mapped) = address.to_ipv4_mapped() {
-        return is_private_v4(mapped);
-    }
-    if segments[..6] == [0x64, 0xff9b, 0, 0, 0, 0] {
-        return is_private_v4(embedded(0));
-    }
-    if segments[0] == 0x2002 {
-        return is_private_v4(embedded(80));
-    }
-    // Only 2000::/3 is global unicast; in it, Teredo and documentation are not.
-    segments[0] & 0xe000 != 0x2000
-        || segments[..2] == [0x2001, 0]
-        || segments[..2] == [0x2001, 0xdb8]
-        || segments[0] == 0x3fff
-}
-
-/// One sentence without addresses of this network in it.
-fn reason(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    loop {
-        if cause.to_string() == PRIVATE {
-            return PRIVATE.to_owned();
-        }
-        match cause.source() {
-            Some(source) => cause = source,
-            None => break,
-        }
-    }
-    let words = if error.is_connect() {
-        "the server cannot be reached"
-    } else if error.is_timeout() {
-        "the server does not answer"
-    } else {
-        "the connection broke"
-    };
-    words.to_owned()
+    format!("{weak}\"cf-{ours}:{}\"", opaque.trim_matches('"'))
 }
 
 #[cfg(test)]
@@ -276,56 +226,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn private_addresses_are_known_in_every_form() {
-        for text in [
-            "127.0.0.1",
-            "127.255.255.254",
-            "0.0.0.0",
-            "10.1.2.3",
-            "100.64.0.1",
-            "169.254.169.254",
-            "172.31.255.255",
-            "192.168.1.1",
-            "198.18.0.1",
-            "224.0.0.1",
-            "255.255.255.255",
-            "::",
-            "::1",
-            "::ffff:127.0.0.1",
-            "::ffff:10.0.0.1",
-            "::127.0.0.1",
-            "64:ff9b::7f00:1",
-            "2002:7f00:1::",
-            "2001:0:1::",
-            "2001:db8::1",
-            "fc00::1",
-            "fe80::1",
-            "ff02::1",
-        ] {
-            assert!(is_private(text.parse().unwrap()), "{text}");
-        }
-        for text in [
-            "1.1.1.1",
-            "100.63.255.255",
-            "172.32.0.1",
-            "192.0.1.1",
-            "223.255.255.255",
-            "::ffff:1.1.1.1",
-            "2606:4700::1111",
-            "2002:101:101::",
-        ] {
-            assert!(!is_private(text.parse().unwrap()), "{text}");
-        }
-    }
-
-    #[test]
-    fn credentials_stay_with_their_origin() {
-        let target = Target::new(Url::parse("http://me:p%40ss@a.example/x").unwrap());
-        assert_eq!(target.url.as_str(), "http://a.example/x");
-        assert_eq!(target.credentials, Some(("me".into(), Some("p@ss".into()))));
-        let same = target.redirected(Url::parse("http://a.example/y").unwrap());
-        assert!(same.credentials.is_some());
-        let other = same.redirected(Url::parse("http://b.example/y").unwrap());
-        assert!(other.credentials.is_none());
+    fn tags_hold_the_tag_of_the_origin() {
+        assert_eq!(tag_of("1f", "\"abc\""), "\"cf-1f:abc\"");
+        assert_eq!(tag_of("1f", "W/\"a:c\""), "W/\"cf-1f:a:c\"");
+        assert_eq!(tag_of("1f", "\"\""), "\"cf-1f:\"");
     }
 }

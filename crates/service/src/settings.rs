@@ -1,7 +1,9 @@
 use std::time::Duration;
 
-use model::{AccountHash, ImageId, Limits, Policy, VariantName};
+use model::{AccountHash, ImageId, Limits, Policy, VariantName, Zone};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::fetch::{Ports, Reach};
 
 /// What the service is told at start.
 #[derive(Clone, Debug)]
@@ -22,12 +24,12 @@ pub struct Settings {
     pub render_queue: usize,
     /// Bytes of uploads under way which are held in memory.
     pub upload_memory_bytes: u64,
-    /// Whether uploads by URL may reach loopback and private addresses.
-    pub allow_private_sources: bool,
-    /// Time for fetching one source in all.
+    /// Time in which an upload by URL must have fetched its source.
     pub source_timeout: Duration,
     /// Redirects followed while fetching a source.
     pub source_redirects_max: usize,
+    /// Remote images.
+    pub remote: RemoteSettings,
     /// Lifetime of a one-time upload URL which names none.
     pub direct_upload_expiry: Duration,
     /// Lifetime of a batch token.
@@ -36,6 +38,58 @@ pub struct Settings {
     pub blob_grace: Duration,
     /// How long the bytes of a deleted image stay on disk.
     pub release_grace: Duration,
+}
+
+/// Where remote images are offered, and how their sources are fetched.
+#[derive(Clone, Debug)]
+pub struct RemoteSettings {
+    /// The hosts which offer them.
+    pub zones: Vec<Zone>,
+    /// Whether the path of an allowed origin is a row of segments, and not just a start.
+    pub strict_path_segments: bool,
+    /// Whether `width=auto` heeds the pixels of the device.
+    pub auto_width_uses_dpr: bool,
+    /// What sources may be at, also those of uploads by URL.
+    pub reach: Reach,
+    /// The ports which sources may have.
+    pub ports: Ports,
+    /// Bytes of one source.
+    pub bytes_max: u64,
+    /// Bytes of sources which are held in memory at the same time.
+    pub memory_bytes: u64,
+    /// Sources which are fetched from one host at the same time.
+    pub fetches_per_host: usize,
+    /// Time until an origin has answered, redirections included.
+    pub head_timeout: Duration,
+    /// Time which the body of its answer may take.
+    pub body_timeout: Duration,
+    /// How long renditions are used at least before the origin is asked again.
+    pub rendition_ttl_min: Duration,
+}
+
+impl Default for RemoteSettings {
+    fn default() -> Self {
+        Self {
+            zones: Vec::new(),
+            strict_path_segments: false,
+            auto_width_uses_dpr: false,
+            reach: Reach::default(),
+            ports: Ports::default(),
+            bytes_max: 100_000_000,
+            memory_bytes: 512 * 1024 * 1024,
+            fetches_per_host: 16,
+            head_timeout: Duration::from_secs(15),
+            body_timeout: Duration::from_mins(1),
+            rendition_ttl_min: Duration::from_hours(1),
+        }
+    }
+}
+
+impl RemoteSettings {
+    /// Whether sources may be at this port of this host.
+    pub(crate) fn allows_port(&self, host: &str, port: u16) -> bool {
+        self.ports.contain(port) || self.zones.iter().any(|zone| zone.names_port(host, port))
+    }
 }
 
 /// The bases of the addresses which answers carry, without a slash at the end.

@@ -83,7 +83,7 @@ impl Renditions {
         }
         let (this, key) = (self.clone(), key.clone());
         let read = spawn_blocking(move || {
-            let rendition = this.shards.get(&key)?;
+            let rendition = this.shards.get(&key, file::read)?;
             this.remember(&key, &rendition);
             Some(rendition)
         });
@@ -104,7 +104,7 @@ impl Renditions {
         let kept = spawn_blocking(move || {
             this.remember(&key, &rendition);
             if !this.shards.are_off() {
-                this.shards.put(&key, &rendition);
+                this.shards.put(&key, &file::write(&rendition));
             }
         });
         // A panic is reported by its thread.
@@ -122,6 +122,37 @@ impl Renditions {
             this.memory.remove_blob(&blob);
         });
         let _ = removed.await;
+    }
+
+    /// Bytes of another kind which were kept on disk under this key.
+    pub async fn get_note(&self, key: &RenditionKey) -> Option<Bytes> {
+        if self.shards.are_off() {
+            return None;
+        }
+        let (shards, key) = (Arc::clone(&self.shards), key.clone());
+        let read = spawn_blocking(move || shards.get(&key, file::read_note));
+        read.await.ok().flatten()
+    }
+
+    /// Keeps bytes of another kind on disk, where they come and go like renditions: what renditions
+    /// were made from, and what is known of it. A key must not be used for both.
+    pub async fn put_note(&self, key: &RenditionKey, note: Bytes) {
+        if self.shards.are_off() {
+            return;
+        }
+        let (shards, key) = (Arc::clone(&self.shards), key.clone());
+        let kept = spawn_blocking(move || shards.put(&key, &file::write_note(&note)));
+        let _ = kept.await;
+    }
+
+    /// Removes every rendition and note of a blob, which may be used again.
+    pub async fn empty_blob(&self, blob: &BlobKey) {
+        let (this, blob) = (self.clone(), blob.clone());
+        let emptied = spawn_blocking(move || {
+            this.shards.empty_blob(&blob);
+            this.memory.remove_blob(&blob);
+        });
+        let _ = emptied.await;
     }
 
     /// Lets go of about so many bytes of renditions, the longest unused first, for the disk is

@@ -11,6 +11,9 @@ use super::StoredRendition;
 /// The last byte is the version of the layout.
 const MAGIC: [u8; 4] = *b"CTR\x01";
 
+/// The magic number of bytes which are no rendition.
+const NOTE: [u8; 4] = *b"CTN\x01";
+
 /// The magic number, the checksum and the length of the header.
 const FIXED: usize = 12;
 
@@ -51,6 +54,23 @@ pub(super) fn read(file: &Bytes) -> Option<StoredRendition> {
     })
 }
 
+/// The file of a note: a magic number, a checksum, the bytes.
+pub(super) fn write_note(note: &[u8]) -> Vec<u8> {
+    let mut file = Vec::with_capacity(8 + note.len());
+    file.put_slice(&NOTE);
+    file.put_u32_le(crc32fast::hash(note));
+    file.put_slice(note);
+    file
+}
+
+/// The note in a file; `None` if the file is torn or something else.
+pub(super) fn read_note(file: &Bytes) -> Option<Bytes> {
+    let (magic, rest) = file.split_first_chunk::<4>()?;
+    let (checksum, rest) = rest.split_first_chunk::<4>()?;
+    let whole = *magic == NOTE && u32::from_le_bytes(*checksum) == crc32fast::hash(rest);
+    whole.then(|| file.slice(8..))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,6 +92,24 @@ mod tests {
             ..rendition()
         };
         assert_eq!(read(&write(&empty).into()), Some(empty));
+    }
+
+    #[test]
+    fn a_note_reads_as_it_was_written_and_is_no_rendition() {
+        for note in [&b"pixels"[..], b""] {
+            let file = Bytes::from(write_note(note));
+            assert_eq!(read_note(&file).as_deref(), Some(note));
+            assert_eq!(read(&file), None);
+        }
+        let file = write_note(b"pixels");
+        for at in 0..file.len() {
+            assert_eq!(
+                read_note(&Bytes::copy_from_slice(&file[..at])),
+                None,
+                "{at}"
+            );
+        }
+        assert_eq!(read_note(&write(&rendition()).into()), None);
     }
 
     #[test]

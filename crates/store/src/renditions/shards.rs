@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
 use model::BlobKey;
 
-use super::{RenditionKey, StoredRendition, blob_path, file};
+use super::{RenditionKey, blob_path};
 use crate::error::is_no_space;
 
 const SHARDS: usize = 256;
@@ -104,7 +105,12 @@ impl Shards {
         }
     }
 
-    pub(super) fn get(&self, key: &RenditionKey) -> Option<StoredRendition> {
+    /// What `parse` reads from the file of this key; a file which it cannot read goes.
+    pub(super) fn get<T>(
+        &self,
+        key: &RenditionKey,
+        parse: impl FnOnce(&Bytes) -> Option<T>,
+    ) -> Option<T> {
         let path = self.root.join(key.path());
         let content = match read(&path) {
             Ok(content) => content,
@@ -115,25 +121,24 @@ impl Shards {
                 return None;
             }
         };
-        let rendition = file::read(&content.into());
-        if rendition.is_none() {
+        let parsed = parse(&content.into());
+        if parsed.is_none() {
             tracing::info!(path = %path.display(), "removed a torn rendition");
             let mut gate = self.lock();
             if let Err(error) = self.remove_file(&mut gate, shard_of(&key.blob), &path) {
                 failed("removed", &error);
             }
         }
-        rendition
+        parsed
     }
 
-    pub(super) fn put(&self, key: &RenditionKey, rendition: &StoredRendition) {
-        let content = file::write(rendition);
+    pub(super) fn put(&self, key: &RenditionKey, content: &[u8]) {
         if blocks(content.len() as u64) > self.bytes_max {
             return;
         }
         let number = self.next_draft.fetch_add(1, Ordering::Relaxed);
         let draft = self.drafts.join(number.to_string());
-        let kept = fs::write(&draft, &content)
+        let kept = fs::write(&draft, content)
             .and_then(|()| self.publish(key, &draft, content.len() as u64));
         if let Err(error) = kept {
             // The draft may be published already, or was never made.
@@ -168,13 +173,23 @@ impl Shards {
         self.lock().removed.known.contains(blob)
     }
 
+    /// Removes what there is of a blob, and refuses what comes later.
     pub(super) fn remove_blob(&self, blob: &BlobKey) {
         let mut gate = self.lock();
         gate.removed.insert(blob.clone());
+        self.empty(&mut gate, blob);
+    }
+
+    /// Removes what there is of a blob.
+    pub(super) fn empty_blob(&self, blob: &BlobKey) {
+        self.empty(&mut self.lock(), blob);
+    }
+
+    fn empty(&self, gate: &mut Gate, blob: &BlobKey) {
         let folder = self.root.join(blob_path(blob));
         let removed = entries_of(&folder).and_then(|entries| {
             for entry in entries {
-                self.remove_file(&mut gate, shard_of(blob), &entry.path)?;
+                self.remove_file(gate, shard_of(blob), &entry.path)?;
             }
             absent_is_fine(fs::remove_dir(&folder))
         });

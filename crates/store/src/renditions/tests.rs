@@ -282,3 +282,24 @@ async fn nothing_of_a_removed_blob_stays_in_memory() {
         assert_eq!(cache.memory_bytes(), 0);
     }
 }
+
+#[tokio::test]
+async fn notes_share_budget_and_fate_with_renditions() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = open(dir.path(), 1 << 20);
+    let blob = BlobKey::generate();
+    cache.put(&key(&blob, 1), &rendition(10)).await;
+    cache
+        .put_note(&key(&blob, 2), Bytes::from_static(b"note"))
+        .await;
+    assert_eq!(cache.bytes(), 2 * 4096);
+    let note = cache.get_note(&key(&blob, 2)).await;
+    assert_eq!(note.as_deref(), Some(&b"note"[..]));
+    cache.empty_blob(&blob).await;
+    assert_eq!(cache.bytes(), 0);
+    assert_eq!(cache.get_note(&key(&blob, 2)).await, None);
+    assert_eq!(cache.get(&key(&blob, 1)).await, None);
+    // Unlike one which was removed, it may come back.
+    cache.put(&key(&blob, 1), &rendition(10)).await;
+    assert_eq!(cache.get(&key(&blob, 1)).await, Some(rendition(10)));
+}

@@ -1,0 +1,242 @@
+//! Renditions found in the caches, or rendered once however many ask.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use model::Transform;
+use pixels::{Accepts, Cancel, Engine, RenditionFormat, Request};
+use ring::digest;
+use store::{RenditionKey, StoredRendition};
+
+use crate::flights::Flying;
+use crate::{DeliveryError, Service};
+
+/// Changes whenever the same source and transform would give other bytes.
+const ENGINE: &str = "3";
+
+/// What is to be rendered, and under which key it is kept.
+#[derive(Clone, Debug)]
+pub(crate) struct Job {
+    pub(crate) key: RenditionKey,
+    pub(crate) transform: Transform,
+    pub(crate) accepts: Accepts,
+    /// Whether the rendition may be kept beyond the requests which wait for it.
+    pub(crate) kept: bool,
+    /// Whether the format of the source was judged when it was uploaded.
+    pub(crate) judged: bool,
+}
+
+/// A rendition, or a description of an image.
+#[derive(Clone, Debug)]
+pub struct Rendered {
+    /// What the bytes are.
+    pub media_type: &'static str,
+    /// All of them.
+    pub bytes: Bytes,
+    /// What was asked for and done otherwise.
+    pub warnings: Vec<String>,
+    /// Where they were found.
+    pub tier: Tier,
+}
+
+/// Where a rendition was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tier {
+    /// In the cache in memory.
+    Memory,
+    /// In the cache on disk.
+    Disk,
+    /// Nowhere: it was rendered, for this request or for another of the same moment.
+    Made,
+}
+
+impl Tier {
+    pub(crate) const ALL: [Self; 3] = [Self::Memory, Self::Disk, Self::Made];
+
+    /// `memory`, `disk` or `miss`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Disk => "disk",
+            Self::Made => "miss",
+        }
+    }
+}
+
+impl From<StoredRendition> for Rendered {
+    fn from(stored: StoredRendition) -> Self {
+        Self {
+            media_type: stored.format.as_str(),
+            bytes: stored.bytes,
+            warnings: stored.warnings,
+            tier: Tier::Disk,
+        }
+    }
+}
+
+pub(crate) type Rendering = Result<Rendered, DeliveryError>;
+
+/// Stops the work of a flight which is over, finished or abandoned.
+struct CancelOnDrop(Cancel);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}
+
+impl Service {
+    /// The rendition, from memory, from disk or rendered from what `load` brings. Concurrent calls
+    /// for one key load and render once.
+    pub(crate) async fn find_or_render<F>(
+        &self,
+        job: &Job,
+        load: impl FnOnce() -> F + Send + 'static,
+    ) -> Rendering
+    where
+        F: Future<Output = Result<Bytes, DeliveryError>> + Send + 'static,
+    {
+        let rendering = self.find(job, load).await;
+        if let Ok(rendered) = &rendering {
+            self.meters.count_found(rendered.tier);
+        }
+        rendering
+    }
+
+    async fn find<F>(&self, job: &Job, load: impl FnOnce() -> F + Send + 'static) -> Rendering
+    where
+        F: Future<Output = Result<Bytes, DeliveryError>> + Send + 'static,
+    {
+        if job.kept {
+            if let Some(ready) = self.renditions.get_ready(&job.key) {
+                let tier = Tier::Memory;
+                return Ok(Rendered {
+                    tier,
+                    ..ready.into()
+                });
+            }
+            if let Some(stored) = self.renditions.get(&job.key).await {
+                return Ok(stored.into());
+            }
+        }
+        self.flight(job, load).await
+    }
+
+    fn flight<F>(&self, job: &Job, load: impl FnOnce() -> F + Send + 'static) -> Flying<Rendering>
+    where
+        F: Future<Output = Result<Bytes, DeliveryError>> + Send + 'static,
+    {
+        self.flights.join(&job.key, || {
+            let cancel = Cancel::at(Instant::now() + self.settings.limits.render_deadline);
+            let stop = CancelOnDrop(cancel.clone());
+            let rendering = self.clone().render(job.clone(), load, cancel);
+            let meters = self.meters.clone();
+            async move {
+                let _stop = stop;
+                meters.watch(rendering).await
+            }
+        })
+    }
+
+    async fn render<F>(self, job: Job, load: impl FnOnce() -> F, cancel: Cancel) -> Rendering
+    where
+        F: Future<Output = Result<Bytes, DeliveryError>>,
+    {
+        // Another flight may have landed between the look at the disk and this one's start.
+        if job.kept
+            && let Some(stored) = self.renditions.get(&job.key).await
+        {
+            return Ok(stored.into());
+        }
+        // Bytes are read when a thread is near, so that those who wait hold none.
+        let _turn = self.renderer.turn().await?;
+        let bytes = load().await?;
+        let needed = self.engine.rendering_bytes(&bytes, &job.transform);
+        let share = self.memory.share(needed).await?;
+        let work = {
+            let (job, engine) = (job.clone(), self.engine.clone());
+            move || {
+                let rendition = render(&engine, &bytes, &job, &cancel);
+                // With the job and not with its caller, who may go before it ends.
+                drop(share);
+                rendition
+            }
+        };
+        let rendered = self.renderer.run(work).await?;
+        let rendition = rendered.map_err(|error| DeliveryError::Pixels(Arc::new(error)))?;
+        let rendered = Rendered {
+            media_type: rendition.format.as_str(),
+            bytes: rendition.bytes.into(),
+            warnings: rendition.warnings.iter().map(ToString::to_string).collect(),
+            tier: Tier::Made,
+        };
+        // A description is made from the header alone and not worth a file.
+        if let RenditionFormat::Image(format) = rendition.format
+            && job.kept
+        {
+            let stored = StoredRendition {
+                format,
+                bytes: rendered.bytes.clone(),
+                warnings: rendered.warnings.clone(),
+            };
+            // The cache is the first to do without on a full disk.
+            if self.disk_space.check(stored.bytes.len() as u64).is_ok() {
+                self.renditions.put(&job.key, &stored).await;
+            }
+        }
+        Ok(rendered)
+    }
+
+    /// A digest of a source's version and all that is made of it with this engine and its
+    /// preferences.
+    pub(crate) fn digest_of(
+        &self,
+        version: &str,
+        transform: &Transform,
+        accepts: Accepts,
+    ) -> [u8; 32] {
+        let Accepts { avif, webp } = accepts;
+        let engine = self.engine.rendering();
+        sha256(&format!(
+            "{ENGINE} {engine} avif={avif} webp={webp} {transform}{version}"
+        ))
+    }
+}
+
+fn render(
+    engine: &Engine,
+    source: &[u8],
+    job: &Job,
+    cancel: &Cancel,
+) -> Result<pixels::Rendition, pixels::Error> {
+    if !job.judged {
+        engine.recognise(source)?;
+    }
+    let request = Request {
+        source,
+        transform: &job.transform,
+        accepts: job.accepts,
+    };
+    engine.render(&request, cancel)
+}
+
+pub(crate) fn sha256(text: &str) -> [u8; 32] {
+    let hash = digest::digest(&digest::SHA256, text.as_bytes());
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(hash.as_ref());
+    bytes
+}
+
+/// The first 16 digits of a digest.
+pub(crate) fn short(hash: &[u8; 32]) -> String {
+    hex(&hash[..8])
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

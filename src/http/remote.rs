@@ -1,0 +1,173 @@
+//! `/cdn-cgi/image/<options>/<source>` on the hosts of zones (transformations.md, sections 1 and 5).
+
+use std::fmt::Write as _;
+
+use hyper::header::{
+    ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, CACHE_CONTROL, CONTENT_DISPOSITION, ETAG, EXPIRES,
+    HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, LOCATION, VARY, VIA,
+};
+use hyper::{Method, Request, StatusCode};
+use model::{RemotePath, split_authority};
+use service::{DeliveryError, Found, RemoteImage, RemoteRefusal, RemoteRequest, Rendered, Tier};
+
+use super::App;
+use super::caching::names_tag;
+use super::disposition;
+use super::error::ApiError;
+use super::hints;
+use super::refusal::{CF_RESIZED, refusal, refuse, secure, warn};
+use super::response::{self, Response};
+
+/// What a server like this one writes into `Via` when it fetches a source.
+const OWN_TOKEN: &str = "image-resizing";
+
+/// A source may change between the look at it and the fetch of its bytes, but not for ever.
+const ATTEMPTS_MAX: usize = 3;
+
+pub(super) async fn answer<B>(
+    app: &App,
+    request: &Request<B>,
+    authority: &str,
+    path: &RemotePath,
+) -> Response {
+    let host = split_authority(authority);
+    let Some((host, port)) = host.filter(|(host, _)| app.service.has_zone(host)) else {
+        return ApiError::no_route(request.uri().path()).into_response();
+    };
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        let words = "Bad request: only GET and HEAD are allowed";
+        let mut answer = refusal(StatusCode::METHOD_NOT_ALLOWED, 9432, words);
+        response::set(&mut answer, ALLOW, "GET, HEAD");
+        return answer;
+    }
+    let headers = request.headers();
+    let mut hops = headers.get_all(VIA).iter();
+    let wanted = RemoteRequest {
+        host: &host,
+        port,
+        path,
+        accepts: hints::accepts(headers),
+        hints: hints::of(headers),
+        looped: hops.any(|via| String::from_utf8_lossy(via.as_bytes()).contains(OWN_TOKEN)),
+    };
+    let mut refused = None;
+    for _ in 0..ATTEMPTS_MAX {
+        match deliver(app, request, &wanted).await {
+            Ok(answer) => return answer,
+            Err(refusal) => {
+                let changed = matches!(refusal.error, DeliveryError::SourceChanged);
+                refused = Some(refusal);
+                if !changed {
+                    break;
+                }
+            }
+        }
+    }
+    match refused {
+        Some(refusal) => redirect_or_refuse(&refusal),
+        None => refuse(&DeliveryError::SourceChanged),
+    }
+}
+
+async fn deliver<B>(
+    app: &App,
+    request: &Request<B>,
+    wanted: &RemoteRequest<'_>,
+) -> Result<Response, RemoteRefusal> {
+    let image = app.service.open_remote(wanted).await?;
+    let mut answer = if is_known(request, &image) {
+        let mut answer = response::empty(StatusCode::NOT_MODIFIED);
+        response::set_text(&mut answer, CF_RESIZED, &state(&image, None));
+        answer
+    } else {
+        match app.service.remote_rendition(&image).await {
+            Ok(rendered) => present(&image, rendered),
+            Err(error) => return Err(image.refused(error)),
+        }
+    };
+    mark(&mut answer, &image);
+    Ok(answer)
+}
+
+/// Whether the client has the rendition already.
+fn is_known<B>(request: &Request<B>, image: &RemoteImage) -> bool {
+    let headers = request.headers();
+    if headers.contains_key(IF_NONE_MATCH) {
+        return image
+            .etag
+            .as_deref()
+            .is_some_and(|tag| names_tag(request, tag));
+    }
+    // Compared as text: clients send back what they were sent.
+    let since = headers
+        .get(IF_MODIFIED_SINCE)
+        .and_then(|since| since.to_str().ok());
+    since.is_some() && since == image.last_modified.as_deref()
+}
+
+fn present(image: &RemoteImage, rendered: Rendered) -> Response {
+    let words = state(image, Some(&rendered));
+    let mut answer = response::bytes(StatusCode::OK, rendered.media_type, rendered.bytes);
+    response::set_text(&mut answer, CF_RESIZED, &words);
+    answer.extensions_mut().insert(rendered.tier);
+    if let Some(text) = &image.disposition {
+        let text = disposition::for_media_type(text, rendered.media_type);
+        forward(&mut answer, CONTENT_DISPOSITION, Some(&text));
+    }
+    warn(&mut answer, &rendered.warnings);
+    answer
+}
+
+/// `internal=<state>/<source cache> …` (section 5.2).
+fn state(image: &RemoteImage, rendered: Option<&Rendered>) -> String {
+    let source = match image.found {
+        Found::Fetched(_) => "m",
+        Found::Fresh => "h",
+        Found::Unchanged => "r",
+    };
+    let from_memory = rendered.is_some_and(|rendered| rendered.tier == Tier::Memory);
+    let state = if from_memory { "ram" } else { "ok" };
+    let mut words = format!("internal={state}/{source}");
+    if let Found::Fetched([head, body]) = image.found {
+        let _ = write!(words, " n={}+{}", head.as_millis(), body.as_millis());
+    }
+    words.push_str(concat!(" v=", env!("CARGO_PKG_VERSION")));
+    if let Some(rendered) = rendered {
+        let _ = write!(words, " l={}", rendered.bytes.len());
+    }
+    words
+}
+
+/// What 200 and 304 have in common.
+fn mark(answer: &mut Response, image: &RemoteImage) {
+    forward(answer, ETAG, image.etag.as_deref());
+    forward(answer, LAST_MODIFIED, image.last_modified.as_deref());
+    forward(answer, CACHE_CONTROL, image.cache_control.as_deref());
+    forward(answer, EXPIRES, image.expires.as_deref());
+    forward(
+        answer,
+        ACCESS_CONTROL_ALLOW_ORIGIN,
+        image.allow_origin.as_deref(),
+    );
+    let vary = hints::vary(Some("accept"), image.hints_used);
+    response::set_text(answer, VARY, &vary);
+    warn(answer, &image.warnings);
+    secure(answer);
+}
+
+fn forward(answer: &mut Response, name: HeaderName, text: Option<&str>) {
+    if let Some(text) = text {
+        response::set_text(answer, name, text);
+    }
+}
+
+/// With `onerror=redirect` the visitor sees the source instead of an error.
+fn redirect_or_refuse(refusal: &RemoteRefusal) -> Response {
+    let mut answer = refuse(&refusal.error);
+    if let Some(source) = &refusal.redirect {
+        *answer.status_mut() = StatusCode::TEMPORARY_REDIRECT;
+        response::set_text(&mut answer, LOCATION, source);
+        response::set(&mut answer, CACHE_CONTROL, "no-store");
+    }
+    answer
+}
