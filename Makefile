@@ -22,7 +22,7 @@ test-quick: ## the tests which need nothing but Rust and a C compiler
 
 .PHONY: golden-accept
 golden-accept: ## renew the golden pictures which differ; look at them before you commit
-	ACCEPT=1 cargo test -p pixels --test golden
+	ACCEPT=1 cargo test -p pixels --test rendering golden
 
 .PHONY: bench
 bench: setup-build ## measure the catalog and the server at a million images, and pixels against sharp

@@ -2,10 +2,11 @@
 //! bytes alone decide. Numbers are those of its rows.
 
 use std::collections::HashMap;
-use std::io::Cursor;
 
 use model::{Limits, MediaType, Transform};
 use pixels::{Accepts, Cancel, Engine, Error, Rendition, Request, Warning, inspect};
+
+use crate::pictures::{Picture, frame_marker, png, with_segment};
 
 const NONE: Accepts = Accepts {
     avif: false,
@@ -89,21 +90,6 @@ const TABLE: &str = "
  93 | jpeg 1080x720    | compression=fast,format=avif | none | 1080x720 | jpeg |
 ";
 
-fn png(width: u32, height: u32, pixel: impl Fn(u32, u32) -> [u8; 4]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    let mut encoder = png::Encoder::new(&mut bytes, width, height);
-    encoder.set_color(png::ColorType::Rgba);
-    encoder.set_compression(png::Compression::Fast);
-    let data: Vec<u8> = (0..height)
-        .flat_map(|y| (0..width).map(move |x| (x, y)))
-        .flat_map(|(x, y)| pixel(x, y))
-        .collect();
-    let mut writer = encoder.write_header().unwrap();
-    writer.write_image_data(&data).unwrap();
-    writer.finish().unwrap();
-    bytes
-}
-
 /// Red says how far to the right, green how far down, in 255ths.
 fn map(width: u32, height: u32, alpha: u8) -> Vec<u8> {
     let part = |at: u32, whole: u32| (at * 255 / (whole - 1).max(1)) as u8;
@@ -170,38 +156,6 @@ fn render(source: &[u8], options: &str, accepts: Accepts) -> Rendition {
     try_render(source, options, accepts).unwrap_or_else(|error| panic!("{options}: {error}"))
 }
 
-/// Pixels, four bytes each.
-struct Shown {
-    width: usize,
-    data: Vec<u8>,
-}
-
-impl Shown {
-    fn of(bytes: &[u8]) -> Self {
-        let png = render(bytes, "format=png-force,anim=false", NONE).bytes;
-        let mut decoder = png::Decoder::new(Cursor::new(png));
-        decoder.set_transformations(png::Transformations::EXPAND | png::Transformations::ALPHA);
-        let mut reader = decoder.read_info().unwrap();
-        let mut data = vec![0; reader.output_buffer_size().unwrap()];
-        let info = reader.next_frame(&mut data).unwrap();
-        if info.color_type == png::ColorType::GrayscaleAlpha {
-            data = data
-                .chunks(2)
-                .flat_map(|pixel| [pixel[0], pixel[0], pixel[0], pixel[1]])
-                .collect();
-        }
-        Self {
-            width: info.width as usize,
-            data,
-        }
-    }
-
-    fn at(&self, x: usize, y: usize) -> [u8; 4] {
-        let start = (y * self.width + x) * 4;
-        self.data[start..start + 4].try_into().unwrap()
-    }
-}
-
 #[track_caller]
 fn near(row: u32, found: [u8; 4], expected: [u8; 4], tolerance: u8) {
     let near = found
@@ -209,18 +163,6 @@ fn near(row: u32, found: [u8; 4], expected: [u8; 4], tolerance: u8) {
         .zip(expected)
         .all(|(a, b)| a.abs_diff(b) <= tolerance);
     assert!(near, "row {row}: {found:?} and not {expected:?}");
-}
-
-/// The first frame header of a JPEG: 0xc0 is sequential, 0xc2 progressive.
-fn frame_marker(jpeg: &[u8]) -> u8 {
-    let mut at = 2;
-    loop {
-        let marker = jpeg[at + 1];
-        if matches!(marker, 0xc0..=0xc2) {
-            return marker;
-        }
-        at += 2 + usize::from(u16::from_be_bytes([jpeg[at + 2], jpeg[at + 3]]));
-    }
 }
 
 #[test]
@@ -291,7 +233,7 @@ fn pixels_lie_where_the_table_says() {
         "width=500,height=500,fit=cover",
         NONE,
     );
-    let cover = Shown::of(&cover.bytes);
+    let cover = Picture::of(&cover.bytes);
     near(13, cover.at(0, 0), [42, 0, 90, 255], 5);
     near(13, cover.at(499, 499), [212, 255, 90, 255], 5);
 
@@ -337,25 +279,40 @@ fn pixels_lie_where_the_table_says() {
             [255; 4],
         ),
     ] {
-        let shown = Shown::of(&render(sources.get(source), options, NONE).bytes);
+        let shown = Picture::of(&render(sources.get(source), options, NONE).bytes);
         near(row, shown.at(outside.0, outside.1), colour, 6);
         assert!(shown.at(inside.0, inside.1)[2] < 130, "row {row}");
     }
 
     // Row 42: what was at the upper left is at the upper right.
     let turned = render(sources.get("jpeg 1200x800"), "rotate=90", NONE);
-    near(42, Shown::of(&turned.bytes).at(799, 0), [0, 0, 90, 255], 5);
+    near(
+        42,
+        Picture::of(&turned.bytes).at(799, 0),
+        [0, 0, 90, 255],
+        5,
+    );
     // Row 54: the region starts at (30, 40).
     let options = "trim.width=678,trim.height=678,trim.left=30,trim.top=40";
     let region = render(sources.get("jpeg 1000x1000"), options, NONE);
-    near(54, Shown::of(&region.bytes).at(0, 0), [7, 10, 90, 255], 4);
+    near(54, Picture::of(&region.bytes).at(0, 0), [7, 10, 90, 255], 4);
     // Row 62: the first row is row 320 of the source.
     let options = "width=1080,height=400,fit=cover,gravity=bottom";
     let bottom = render(sources.get("jpeg 1080x720"), options, NONE);
-    near(62, Shown::of(&bottom.bytes).at(0, 0), [0, 113, 90, 255], 4);
+    near(
+        62,
+        Picture::of(&bottom.bytes).at(0, 0),
+        [0, 113, 90, 255],
+        4,
+    );
     // Row 80: half transparent becomes half white.
     let flat = render(sources.get("clear-png 400x300"), "format=jpeg", NONE);
-    near(80, Shown::of(&flat.bytes).at(0, 0), [127, 127, 172, 255], 5);
+    near(
+        80,
+        Picture::of(&flat.bytes).at(0, 0),
+        [127, 127, 172, 255],
+        5,
+    );
 }
 
 #[test]
@@ -368,7 +325,7 @@ fn columns_are_cut_where_gravity_says() {
         (67, "", 300),
     ] {
         let options = format!("{gravity}width=300,height=900,fit=cover,format=png-force");
-        let shown = Shown::of(&render(&columns, &options, NONE).bytes);
+        let shown = Picture::of(&render(&columns, &options, NONE).bytes);
         let pixel = shown.at(0, 400);
         let column = u32::from(pixel[0]) + u32::from(pixel[1]) / 80 * 256;
         assert_eq!(column, first, "row {row}");
@@ -380,7 +337,7 @@ fn columns_are_cut_where_gravity_says() {
     );
     for (row, gravity, colour) in [(63, "top", [255; 4]), (64, "bottom", [255, 0, 0, 255])] {
         let options = format!("width=200,height=20,fit=cover,gravity={gravity},format=png-force");
-        let shown = Shown::of(&render(&halves, &options, NONE).bytes);
+        let shown = Picture::of(&render(&halves, &options, NONE).bytes);
         let all = shown.data.chunks(4).all(|pixel| pixel == colour);
         assert!(all, "row {row}");
     }
@@ -395,7 +352,7 @@ fn the_order_of_options_does_not_matter() {
     assert_eq!(one.bytes, other.bytes);
     assert_eq!((one.width, one.height), (2, 4));
     // Mirrored, the right corners are left; turned clockwise, the lower left one is upper left.
-    near(46, Shown::of(&one.bytes).at(0, 0), [200, 200, 77, 255], 0);
+    near(46, Picture::of(&one.bytes).at(0, 0), [200, 200, 77, 255], 0);
 }
 
 #[test]
@@ -485,7 +442,7 @@ fn lossless_webp_and_palettes_are_as_the_table_says() {
     let source = map(120, 80, 255);
     let webp = render(&source, "format=webp,quality=100", NONE).bytes;
     assert!(webp.windows(4).any(|chunk| chunk == b"VP8L"));
-    assert_eq!(Shown::of(&webp).data, Shown::of(&source).data);
+    assert_eq!(Picture::of(&webp).data, Picture::of(&source).data);
     // Row 87: the colour type is in byte 25, and 3 is a palette.
     let palette = render(&map(120, 80, 128), "quality=50", NONE);
     assert_eq!(palette.format.as_str(), "image/png");
@@ -534,24 +491,23 @@ fn exif(orientation: u8) -> Vec<u8> {
     exif
 }
 
-/// A JPEG with a segment put behind its first marker.
-fn with_segment(jpeg: &[u8], marker: u8, body: &[u8]) -> Vec<u8> {
-    let length = (body.len() as u16 + 2).to_be_bytes();
-    [&jpeg[..2], &[0xff, marker], &length, body, &jpeg[2..]].concat()
-}
-
 #[test]
 fn orientation_and_metadata_are_as_the_table_says() {
     let jpeg = render(&map(1200, 800, 255), "format=jpeg", NONE).bytes;
     // Row 47.
     let turned = render(&with_segment(&jpeg, 0xe1, &exif(6)), "width=400", NONE);
     assert_eq!((turned.width, turned.height), (400, 600));
-    near(47, Shown::of(&turned.bytes).at(399, 0), [0, 0, 90, 255], 6);
+    near(
+        47,
+        Picture::of(&turned.bytes).at(399, 0),
+        [0, 0, 90, 255],
+        6,
+    );
     // Row 48.
     let upright = render(&with_segment(&jpeg, 0xe1, &exif(3)), "metadata=none", NONE);
     near(
         48,
-        Shown::of(&upright.bytes).at(1199, 799),
+        Picture::of(&upright.bytes).at(1199, 799),
         [0, 0, 90, 255],
         6,
     );
@@ -579,7 +535,7 @@ fn orientation_and_metadata_are_as_the_table_says() {
             "row {row}"
         );
         // The picture stands the right way up, and nothing turns it once more.
-        near(row, Shown::of(&bytes).at(99, 66), [0, 0, 90, 255], 8);
+        near(row, Picture::of(&bytes).at(99, 66), [0, 0, 90, 255], 8);
     }
 }
 
@@ -615,7 +571,7 @@ fn animations_are_treated_as_the_table_says() {
         );
         near(
             row,
-            Shown::of(&rendition.bytes).at(9, 9),
+            Picture::of(&rendition.bytes).at(9, 9),
             [200, 30, 30, 255],
             6,
         );

@@ -1,27 +1,13 @@
 //! Crops which depend on what is in the picture, and models given to the engine.
 
-use std::io::Cursor;
 use std::sync::Arc;
 
 use model::Policy;
 use pixels::{
-    Accepts, Cancel, Engine, Error, Face, FaceDetector, Picture, Rendition, Request, Segmenter,
-    Warning,
+    Accepts, Cancel, Engine, Error, Face, FaceDetector, Rendition, Request, Segmenter, Warning,
 };
 
-fn png(width: u32, height: u32, pixel: impl Fn(u32, u32) -> [u8; 3]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    let mut encoder = png::Encoder::new(&mut bytes, width, height);
-    encoder.set_color(png::ColorType::Rgb);
-    let data: Vec<u8> = (0..height)
-        .flat_map(|y| (0..width).map(move |x| (x, y)))
-        .flat_map(|(x, y)| pixel(x, y))
-        .collect();
-    let mut writer = encoder.write_header().unwrap();
-    writer.write_image_data(&data).unwrap();
-    writer.finish().unwrap();
-    bytes
-}
+use crate::pictures::{Picture, png};
 
 /// Red says how far to the right, green how far down, in 255ths.
 fn map(width: u32, height: u32) -> Vec<u8> {
@@ -55,20 +41,13 @@ fn try_render(engine: &Engine, source: &[u8], options: &str) -> Result<Rendition
     engine.render(&request, &Cancel::never())
 }
 
-/// Pixels of a PNG, `channels` to each.
-fn pixels(png: &[u8]) -> (usize, Vec<u8>) {
-    let mut decoder = png::Decoder::new(Cursor::new(png));
-    decoder.set_transformations(png::Transformations::EXPAND);
-    let mut reader = decoder.read_info().unwrap();
-    let mut data = vec![0; reader.output_buffer_size().unwrap()];
-    let info = reader.next_frame(&mut data).unwrap();
-    (info.color_type.samples(), data)
-}
-
 /// Left, top, right and bottom of what was cut out of [`map`], in pixels of the source.
 fn cut(rendition: &Rendition, (width, height): (u32, u32)) -> [f64; 4] {
-    let (channels, data) = pixels(&rendition.bytes);
-    let (first, last) = (&data[..2], &data[data.len() - channels..]);
+    let picture = Picture::of_png(&rendition.bytes);
+    let (first, last) = (
+        picture.at(0, 0),
+        picture.at(picture.width - 1, picture.height - 1),
+    );
     let at = |value: u8, whole: u32| f64::from(value) / 255.0 * f64::from(whole - 1);
     [
         at(first[0], width),
@@ -87,7 +66,7 @@ impl FaceDetector for Told {
         "told"
     }
 
-    fn faces(&self, picture: Picture<'_>, _: &Cancel) -> Vec<Face> {
+    fn faces(&self, picture: pixels::Picture<'_>, _: &Cancel) -> Vec<Face> {
         assert!(picture.width.max(picture.height) <= 640);
         assert_eq!(picture.rgb.len() as u32, picture.width * picture.height * 3);
         let (width, height) = (f64::from(picture.width), f64::from(picture.height));
@@ -126,9 +105,10 @@ fn automatic_gravity_keeps_what_is_salient() {
             // The texture is what entropy sees; the colour is what saliency sees.
             let options = format!("{options},gravity={gravity},format=png-force");
             let rendition = render(&engine, &spot(x, y), &options);
-            let (channels, data) = pixels(&rendition.bytes);
-            let shown = data
-                .chunks(channels)
+            let picture = Picture::of_png(&rendition.bytes);
+            let shown = picture
+                .data
+                .chunks(4)
                 .filter(|pixel| pixel[0] > 180 && pixel[2] < 80)
                 .count();
             let scale = f64::from(rendition.height) / 400.0;
@@ -146,9 +126,9 @@ fn automatic_gravity_sees_the_picture_as_it_is_shown() {
     for options in ["rotate=90", "flip=h", "flip=v,rotate=270", "trim=0;0;0;300"] {
         let options =
             format!("{options},width=100,height=100,fit=cover,gravity=auto,format=png-force");
-        let (channels, data) = pixels(&render(&engine, &spot(540, 60), &options).bytes);
+        let picture = Picture::of_png(&render(&engine, &spot(540, 60), &options).bytes);
         let orange = |pixel: &[u8]| pixel[0] > 180 && pixel[2] < 80;
-        let shown = data.chunks(channels).filter(|pixel| orange(pixel)).count();
+        let shown = picture.data.chunks(4).filter(|pixel| orange(pixel)).count();
         assert!(shown > 110, "{options}: {shown}");
     }
 }
@@ -257,8 +237,8 @@ fn zoom_follows_the_picture_when_it_is_turned() {
         let options =
             format!("width=60,height=60,fit=cover,gravity=face,zoom=1,{turn},format=png-force");
         let rendition = render(&engine, &map(width, height), &options);
-        let (channels, data) = pixels(&rendition.bytes);
-        let middle = &data[(30 * 60 + 30) * channels..][..2];
+        let picture = Picture::of_png(&rendition.bytes);
+        let middle = picture.at(30, 30);
         let found = [f64::from(middle[0]) / 255.0, f64::from(middle[1]) / 255.0];
         let near = found
             .iter()
@@ -312,7 +292,7 @@ impl Segmenter for RightHalf {
         "right half"
     }
 
-    fn foreground(&self, picture: Picture<'_>, _: &Cancel) -> Option<Vec<u8>> {
+    fn foreground(&self, picture: pixels::Picture<'_>, _: &Cancel) -> Option<Vec<u8>> {
         assert!(picture.width.max(picture.height) <= 1_024);
         let row = (0..picture.width).map(|x| if x * 2 < picture.width { 0 } else { 255 });
         let row: Vec<u8> = row.collect();
@@ -332,10 +312,9 @@ fn a_segmenter_makes_the_rest_transparent() {
         let options = format!("{options}segment=foreground,width=2000");
         let rendition = render(&engine, &map(200, 100), &options);
         assert_eq!(rendition.format.as_str(), "image/png");
-        let (channels, data) = pixels(&rendition.bytes);
-        assert_eq!(channels, 4);
+        let picture = Picture::of_png(&rendition.bytes);
         let width = rendition.width;
-        let alpha = |x: u32, y: u32| data[(y * width + x) as usize * 4 + 3];
+        let alpha = |x: u32, y: u32| picture.at(x, y)[3];
         assert_eq!(alpha(opaque.0, opaque.1), 255, "{options}");
         assert_eq!(alpha(width - 1 - opaque.0, opaque.1), 0, "{options}");
     }

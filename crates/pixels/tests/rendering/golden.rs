@@ -4,10 +4,11 @@
 //! after a look.
 
 use std::fs;
-use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 use pixels::{Accepts, Cancel, Engine, Request};
+
+use crate::pictures::{Picture, png};
 
 /// A single channel may be so many times further off than all are on average.
 const OUTLIER: u32 = 12;
@@ -81,44 +82,25 @@ impl Case {
 
 /// Size and pixels, four bytes each.
 fn rgba(png: &[u8]) -> ((u32, u32), Vec<u8>) {
-    let mut decoder = png::Decoder::new(Cursor::new(png));
-    decoder.set_transformations(png::Transformations::EXPAND | png::Transformations::ALPHA);
-    let mut reader = decoder.read_info().unwrap();
-    let mut data = vec![0; reader.output_buffer_size().unwrap()];
-    let info = reader.next_frame(&mut data).unwrap();
-    if info.color_type == png::ColorType::GrayscaleAlpha {
-        data = data
-            .chunks(2)
-            .flat_map(|pixel| [pixel[0], pixel[0], pixel[0], pixel[1]])
-            .collect();
-    }
+    let mut picture = Picture::of_png(png);
     // What cannot be seen has no colour.
-    for pixel in data.chunks_mut(4).filter(|pixel| pixel[3] == 0) {
+    for pixel in picture.data.chunks_mut(4).filter(|pixel| pixel[3] == 0) {
         pixel.fill(0);
     }
-    ((info.width, info.height), data)
+    ((picture.width, picture.height), picture.data)
 }
 
 /// Grey where both agree, lighter and darker by four times what they differ.
 fn difference((width, height): (u32, u32), found: &[u8], expected: &[u8]) -> Vec<u8> {
-    let data: Vec<u8> = found
-        .chunks(4)
-        .zip(expected.chunks(4))
-        .flat_map(|(found, expected)| {
-            let alpha = i32::from(found[3]) - i32::from(expected[3]);
-            [0, 1, 2].map(|channel| {
-                let off = i32::from(found[channel]) - i32::from(expected[channel]) + alpha;
-                (128 + 4 * off).clamp(0, 255) as u8
-            })
+    png(width, height, |x, y| {
+        let at = (y * width + x) as usize * 4;
+        let (found, expected) = (&found[at..], &expected[at..]);
+        let alpha = i32::from(found[3]) - i32::from(expected[3]);
+        [0, 1, 2].map(|channel| {
+            let off = i32::from(found[channel]) - i32::from(expected[channel]) + alpha;
+            (128 + 4 * off).clamp(0, 255) as u8
         })
-        .collect();
-    let mut bytes = Vec::new();
-    let mut encoder = png::Encoder::new(&mut bytes, width, height);
-    encoder.set_color(png::ColorType::Rgb);
-    let mut writer = encoder.write_header().unwrap();
-    writer.write_image_data(&data).unwrap();
-    writer.finish().unwrap();
-    bytes
+    })
 }
 
 #[test]

@@ -1,33 +1,29 @@
 //! The words of `quality`: constant to the eye and not to the encoder.
 
+use std::cell::Cell;
+
 use fast_ssim2::{PixelDescriptor, PixelSlice, compute_ssimulacra2};
-use std::io::Cursor;
 
 use pixels::{Accepts, Cancel, Engine, Request};
 
+use crate::pictures::{Picture, png};
+
 /// Waves with as much noise as said: smooth pictures score higher than rough ones at one number.
 fn picture(width: u32, height: u32, noise: u32) -> Vec<u8> {
-    let mut seed = 7_u32;
-    let mut data = Vec::new();
-    for y in 0..height {
-        for x in 0..width {
-            let (x, y) = (f64::from(x), f64::from(y));
-            let wave = (x / 17.0).sin() + (y / 23.0).cos() + (x * y / 4000.0).sin();
-            for colour in 0..3 {
-                seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                let noise = f64::from((seed >> 16) % (noise + 1));
-                let value = 110.0 + wave * (20.0 + 8.0 * f64::from(colour)) + noise;
-                data.push(value as u8);
-            }
-        }
-    }
-    let mut bytes = Vec::new();
-    let mut encoder = png::Encoder::new(&mut bytes, width, height);
-    encoder.set_color(png::ColorType::Rgb);
-    let mut writer = encoder.write_header().unwrap();
-    writer.write_image_data(&data).unwrap();
-    writer.finish().unwrap();
-    bytes
+    let seed = Cell::new(7_u32);
+    png(width, height, |x, y| {
+        let (x, y) = (f64::from(x), f64::from(y));
+        let wave = (x / 17.0).sin() + (y / 23.0).cos() + (x * y / 4000.0).sin();
+        [0.0, 1.0, 2.0].map(|colour| {
+            let next = seed
+                .get()
+                .wrapping_mul(1_664_525)
+                .wrapping_add(1_013_904_223);
+            seed.set(next);
+            let noise = f64::from((next >> 16) % (noise + 1));
+            (110.0 + wave * (20.0 + 8.0 * colour) + noise) as u8
+        })
+    })
 }
 
 fn render(source: &[u8], options: &str) -> Vec<u8> {
@@ -41,14 +37,10 @@ fn render(source: &[u8], options: &str) -> Vec<u8> {
 }
 
 fn rgb(bytes: &[u8]) -> (u32, u32, Vec<u8>) {
-    let png = render(bytes, "format=png-force");
-    let mut decoder = png::Decoder::new(Cursor::new(png));
-    decoder.set_transformations(png::Transformations::EXPAND);
-    let mut reader = decoder.read_info().unwrap();
-    let mut data = vec![0; reader.output_buffer_size().unwrap()];
-    reader.next_frame(&mut data).unwrap();
-    let (width, height) = reader.info().size();
-    (width, height, data)
+    let picture = Picture::of(bytes);
+    let pixels = picture.data.chunks_exact(4);
+    let rgb = pixels.flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]);
+    (picture.width, picture.height, rgb.collect())
 }
 
 fn score(a: &[u8], b: &[u8]) -> f64 {

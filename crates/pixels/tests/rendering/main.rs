@@ -1,0 +1,12 @@
+//! Pictures go in, and their pixels are looked at when they come out.
+
+mod acceptance;
+mod animation;
+mod attention;
+mod avif;
+mod golden;
+mod inputs;
+mod metadata;
+mod perceptual;
+mod pictures;
+mod stills;
