@@ -6,9 +6,9 @@ use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread::{self, available_parallelism};
 use std::time::Instant;
 
-use model::transform::Format;
+use model::transform::{Asset, Format};
 use model::{MediaType, Transform};
-use pixels::{Accepts, Cancel, Engine, Rendition, RenditionFormat, Request};
+use pixels::{Accepts, Assets, Cancel, Engine, Rendition, RenditionFormat, Request};
 use serde_json::json;
 
 use super::output::{self, Output};
@@ -22,8 +22,9 @@ use super::{Error, Variables};
 )]
 pub(super) struct Arguments {
     /// INPUT and OUTPUT, `-` for the standard streams, and OPTIONS as they stand in a delivery URL,
-    /// like `width=400,fit=cover`, or as the JSON object of `cf.image`; with --into any number of inputs. The extension of OUTPUT is the
-    /// format, unless the options name one
+    /// like `width=400,fit=cover`, or as the JSON object of `cf.image`, whose overlays and fonts are
+    /// files here; with --into any number of inputs. The extension of OUTPUT is the format, unless the
+    /// options name one
     #[arg(required = true, value_name = "FILE")]
     files: Vec<String>,
     /// Write a file for each input into this folder, named like the input
@@ -93,7 +94,20 @@ fn render(engine: &Engine, input: &Path, transform: &Transform) -> Result<Rendit
         transform,
         accepts,
     };
-    Ok(engine.render(&request, &cancel)?)
+    let files = transform.assets().into_iter().map(asset);
+    let files = files.collect::<Result<Vec<_>, _>>()?;
+    let mut assets = Assets::new();
+    for (address, bytes) in &files {
+        assets.insert(address, bytes);
+    }
+    Ok(engine.render_with(&request, &assets, &cancel)?)
+}
+
+/// Here the addresses of overlays and fonts are names of files.
+fn asset(asset: Asset<'_>) -> Result<(&str, Vec<u8>), Error> {
+    let (Asset::Image(address) | Asset::Font(address)) = asset;
+    let path = address.strip_prefix("file://").unwrap_or(address);
+    Ok((address, read(Path::new(path))?))
 }
 
 fn write(output: &Path, rendition: &Rendition) -> Result<(), Error> {

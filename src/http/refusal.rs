@@ -124,6 +124,9 @@ fn refuse_pixels(error: &pixels::Error) -> Response {
                 "error during encoding",
             )
         }
+        Error::NoAsset(_) => refusal(StatusCode::BAD_GATEWAY, 9402, &words),
+        Error::Font => refusal(StatusCode::INTERNAL_SERVER_ERROR, 9410, &words),
+        Error::TextTooLarge => refusal(StatusCode::FORBIDDEN, 9413, &words),
         Error::Unavailable(_) => refusal(StatusCode::SERVICE_UNAVAILABLE, 9522, &words),
         Error::Deadline => {
             let words = "image too large to process or service too busy";

@@ -73,7 +73,7 @@ fn wrong_options_and_names_are_wrong_usage() {
         ("out.xyz", "width=4"),
         ("out.png", "format=bmp"),
         ("out.png", r#"{"width":"20"}"#),
-        ("out.png", r#"{"draw":[{"url":"a.png"}]}"#),
+        ("out.png", r#"{"draw":[{"url":"a.png","text":"both"}]}"#),
         ("out.png", "{width"),
     ] {
         program

@@ -1,12 +1,15 @@
 //! What a URL or a variant asks for: the option grammar of transformations.md, section 1.
 
+pub mod binding;
 mod colour;
 mod json;
+mod overlay;
 mod parse;
 mod print;
 mod trim;
 
 pub use colour::Colour;
+pub use overlay::{Asset, Composite, Draw, Offset, Overlay, OverlayContent, Repeat, Text};
 pub use parse::{InvalidOptions, Warning};
 pub use trim::{Amount, Border, Trim};
 
@@ -59,6 +62,8 @@ pub struct Transform {
     pub quality: Option<Quality>,
     /// Drawn around the result, which grows by it.
     pub border: Option<Frame>,
+    /// Drawn on the result, the first lowest. Lists do not have it.
+    pub draw: Vec<Overlay>,
     /// `slow-connection-quality`: used instead of `quality` where the client is slow, see
     /// [`Transform::for_slow_connection`].
     pub slow_quality: Option<Quality>,
@@ -99,6 +104,7 @@ impl Default for Transform {
             upscale: Upscale::default(),
             quality: None,
             border: None,
+            draw: Vec::new(),
             slow_quality: None,
             exif: Exif::default(),
             format: Format::default(),

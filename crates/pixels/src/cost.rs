@@ -1,17 +1,20 @@
 //! How much memory a job takes, told from its header before anything is decoded. It is an estimate
 //! from above for pictures of some size; what small ones need besides is in `SPARE_BYTES`.
 
-use model::transform::{Format, Gravity};
+use model::transform::Format;
 use model::{Limits, MediaType, Transform};
 
 use crate::plan::Plan;
-use crate::{Error, Header};
+use crate::{Error, Header, look};
 
 /// Tables of codecs, and what else does not grow with the picture.
 const SPARE_BYTES: u64 = 1024 * 1024;
 /// Bytes for each pixel which is made: the picture between two steps, before and after, and what its
 /// encoder keeps.
 const MADE_BYTES: u64 = 16;
+
+/// A picture of text, at its largest with its mask.
+pub(crate) const OF_TEXT: u64 = 4_096 * 4_096 * 5;
 
 /// Bytes for each pixel which is decoded: what the decoder keeps, and the picture before and after its
 /// colours are converted.
@@ -47,11 +50,7 @@ pub(crate) fn of_rendering(header: &Header, transform: &Transform, limits: &Limi
     }
     // Without a plan there is an error to come, which is cheap.
     let plan = Plan::new(header, transform, None, 0, limits).ok();
-    let looks_closer = transform.trim.border.is_some()
-        || matches!(
-            transform.gravity,
-            Gravity::Auto | Gravity::Entropy | Gravity::Face
-        );
+    let looks_closer = look::is_needed(transform);
     let eighths = plan
         .as_ref()
         .filter(|_| !looks_closer)

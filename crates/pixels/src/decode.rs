@@ -65,7 +65,7 @@ pub(crate) fn first_picture(
 }
 
 /// Runs a decoder which is known to panic on damaged images; that is the image's fault then.
-fn without_panic<T>(decode: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+pub(crate) fn without_panic<T>(decode: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
     // What the decoder had in its hands is dropped with the panic.
     catch_unwind(AssertUnwindSafe(decode))
         .unwrap_or_else(|_| Err(Error::corrupt("the decoder gave up")))

@@ -4,7 +4,10 @@ use model::{Limits, MediaType, Policy, Transform};
 
 use crate::encode::avif::Encoders;
 use crate::vision::{FaceDetector, Models, Segmenter};
-use crate::{Accepts, Cancel, Error, Header, Rendition, cost, inspect, render, verify};
+use crate::{
+    Accepts, Assets, Cancel, Composition, Error, Header, Rendition, composition, cost, inspect,
+    render, verify,
+};
 
 /// The engine with what it was given at the start: bounds, preferences and models. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -149,7 +152,27 @@ impl Engine {
     /// `animation_transform_pixels_max` is returned as it is. What is asked for and not available is
     /// named in the warnings, or is an error where leaving it out would make another picture.
     pub fn render(&self, request: &Request<'_>, cancel: &Cancel) -> Result<Rendition, Error> {
-        render::render(self, request, cancel)
+        render::render(self, request, &Assets::default(), cancel)
+    }
+
+    /// The same with what the overlays of the transform are made of: see [`Transform::assets`]. What
+    /// is needed and missing is [`Error::NoAsset`].
+    pub fn render_with(
+        &self,
+        request: &Request<'_>,
+        assets: &Assets<'_>,
+        cancel: &Cancel,
+    ) -> Result<Rendition, Error> {
+        render::render(self, request, assets, cancel)
+    }
+
+    /// Runs a program of the Images binding (transformations.md, section 7.5) and writes its canvas.
+    pub fn compose(
+        &self,
+        composition: &Composition<'_>,
+        cancel: &Cancel,
+    ) -> Result<Rendition, Error> {
+        composition::compose(self, composition, cancel)
     }
 }
 

@@ -47,6 +47,15 @@ pub enum Error {
     /// A raster format was asked of SVG, or SVG of a raster image.
     #[error("Conversion between SVG and raster formats is not supported")]
     SvgConversion,
+    /// The bytes of an overlay or of a font were not supplied.
+    #[error("Could not fetch the image: {0}")]
+    NoAsset(String),
+    /// A font which cannot be read.
+    #[error("the font for text cannot be read")]
+    Font,
+    /// A text which would be wider or higher than 4,096 pixels.
+    #[error("the text is too large: at most 4096×4096 pixels are allowed")]
+    TextTooLarge,
     /// What is asked for needs a model or library which this build lacks.
     #[error("{0} is not available")]
     Unavailable(&'static str),

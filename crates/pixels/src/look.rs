@@ -17,6 +17,15 @@ use crate::{Cancel, Engine, Error, Header, Warning};
 /// Pixels of the longest side of what a segmenter looks at.
 const SEGMENT_SIDE: u32 = 1_024;
 
+/// Whether pixels decide on what is done.
+pub(crate) fn is_needed(transform: &Transform) -> bool {
+    transform.trim.border.is_some()
+        || matches!(
+            transform.gravity,
+            Gravity::Auto | Gravity::Entropy | Gravity::Face
+        )
+}
+
 /// An image which is looked at.
 pub(crate) struct Look<'a> {
     pub engine: &'a Engine,

@@ -132,6 +132,29 @@ impl Plan {
         })
     }
 
+    /// Nothing but what makes the image stand upright.
+    pub(crate) fn idle(header: &Header) -> Self {
+        let (width, height) = header.stored_size();
+        let turn = header.turn();
+        let seen = Region {
+            left: 0.0,
+            top: 0.0,
+            width: width.into(),
+            height: height.into(),
+        };
+        let turns = (!turn.is_none()).then_some(Step::Turn(turn));
+        Self {
+            eighths: 8,
+            steps: turns.into_iter().collect(),
+            size: (header.width, header.height),
+            seen,
+            turn,
+            image: (header.width, header.height),
+            window: (header.width.into(), header.height.into()),
+            warnings: Vec::new(),
+        }
+    }
+
     /// Whether the fit cuts something off.
     pub(crate) fn crops(&self) -> bool {
         let (width, height) = (f64::from(self.image.0), f64::from(self.image.1));

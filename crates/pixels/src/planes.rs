@@ -36,12 +36,17 @@ const SAME: f64 = 1e-6;
 
 /// Whether planes can take these steps.
 pub(crate) fn can_take(steps: &[Step]) -> bool {
-    steps.iter().all(|step| {
-        matches!(
-            step,
-            // What lies beneath an opaque picture is not seen.
-            Step::Resize { .. } | Step::Cut(_) | Step::Turn(_) | Step::Underlay(_)
-        )
+    let mut shaped = false;
+    steps.iter().all(|step| match step {
+        // What lies beneath an opaque picture is not seen.
+        Step::Underlay(_) => true,
+        // Once, and turned after it.
+        Step::Resize { .. } | Step::Cut(_) => !std::mem::replace(&mut shaped, true),
+        Step::Turn(_) => {
+            shaped = true;
+            true
+        }
+        _ => false,
     })
 }
 
@@ -61,7 +66,6 @@ impl Planes {
             width: size.0.into(),
             height: size.1.into(),
         };
-        // Plans cut or resize at most once, and turn after it.
         for step in steps {
             match *step {
                 Step::Resize {
@@ -336,7 +340,9 @@ mod tests {
                 height: height - 9,
             })]);
         }
-        all.extend((1..=8).map(|number| vec![shrink, Step::Turn(Orientation::from_exif(number))]));
+        all.extend(
+            (1..=8).map(|number| vec![shrink.clone(), Step::Turn(Orientation::from_exif(number))]),
+        );
         all.extend((1..=8).map(|number| vec![Step::Turn(Orientation::from_exif(number))]));
         all
     }
@@ -353,7 +359,7 @@ mod tests {
                 for steps in steps(size) {
                     let mut pixels = decoded.clone();
                     for step in &steps {
-                        pixels = step.apply(pixels).unwrap();
+                        pixels = step.apply(pixels, &Cancel::never()).unwrap();
                     }
                     for share in [1, 2] {
                         let planes = jpeg::planes(&source, 8, &limits, &Cancel::never())

@@ -1,11 +1,14 @@
+use std::sync::Arc;
+
 use model::transform::{Format, Quality};
 use model::{GammaDirection, Limits, MediaType, Policy, Transform};
 
 use crate::decode::{self, Animation};
-use crate::look::{Look, foreground};
+use crate::look::Look;
+use crate::overlay::{self, Assets};
 use crate::plan::Plan;
 use crate::raster::Raster;
-use crate::steps::Step;
+use crate::steps::{Step, apply};
 use crate::{
     Cancel, Engine, Error, Header, Rendition, RenditionFormat, Request, Warning, cost, encode,
     exif, inspect, negotiate, perceptual, planes, sanitise_svg,
@@ -14,6 +17,7 @@ use crate::{
 pub(crate) fn render(
     engine: &Engine,
     request: &Request<'_>,
+    assets: &Assets<'_>,
     cancel: &Cancel,
 ) -> Result<Rendition, Error> {
     cancel.check()?;
@@ -24,11 +28,6 @@ pub(crate) fn render(
     let header = engine.inspect(source)?;
     if header.format == MediaType::Svg {
         return svg(source, transform, limits);
-    }
-    let mut warnings = Vec::new();
-    let transform = &settled(transform, engine.policy(), &mut warnings);
-    if transform.segment && engine.models().segmenter.is_none() {
-        return Err(Error::Unavailable("segment=foreground"));
     }
     let animated = header.is_animated() && negotiate::keeps_animation(transform);
     cost::judge(cost::of_rendering(&header, transform, limits), limits)?;
@@ -44,39 +43,124 @@ pub(crate) fn render(
             warnings: vec![Warning::AnimationUntouched],
         });
     }
-    let mut look = Look {
-        engine,
+    let image = Image {
         source,
         header: &header,
         animated,
-        cancel,
         decoded: None,
     };
-    let (transform, part) = look.settle(transform, &mut warnings)?;
-    let (transform, decoded) = (&transform, look.decoded);
+    let planned = plan(engine, image, transform, assets, cancel)?;
     let request = Request {
-        transform,
+        transform: &planned.transform,
         ..*request
     };
-    let eighths = decoded.as_ref().map_or(0, |(eighths, _)| *eighths);
-    let mut plan = Plan::new(&header, transform, part, eighths, limits)?;
-    plan.warnings.splice(0..0, warnings);
     if transform.format == Format::Json {
-        return Ok(describe(source, &header, transform, plan));
+        return Ok(describe(source, &header, &planned.transform, planned.plan));
     }
+    written(
+        engine,
+        &request,
+        &header,
+        planned.plan,
+        planned.decoded,
+        animated,
+        cancel,
+    )
+}
+
+/// An image before it is planned what to do with it.
+pub(crate) struct Image<'a> {
+    pub source: &'a [u8],
+    pub header: &'a Header,
+    pub animated: bool,
+    /// The first picture, if it was decoded, and to how many eighths of its size.
+    pub decoded: Option<(u32, Raster)>,
+}
+
+/// What is to be done with an image, and what had to be decoded to know that.
+pub(crate) struct Planned {
+    pub transform: Transform,
+    pub plan: Plan,
+    pub decoded: Option<(u32, Raster)>,
+}
+
+/// Plans one stage: from the options of the transform to steps, overlays included.
+pub(crate) fn plan(
+    engine: &Engine,
+    image: Image<'_>,
+    transform: &Transform,
+    assets: &Assets<'_>,
+    cancel: &Cancel,
+) -> Result<Planned, Error> {
+    let Image {
+        source,
+        header,
+        animated,
+        decoded,
+    } = image;
+    let mut warnings = Vec::new();
+    let transform = &settled(transform, engine.policy(), &mut warnings);
+    let segmenter = match &engine.models().segmenter {
+        _ if !transform.segment => None,
+        Some(segmenter) => Some(Arc::clone(segmenter)),
+        None => return Err(Error::Unavailable("segment=foreground")),
+    };
+    let mut look = Look {
+        engine,
+        source,
+        header,
+        animated,
+        cancel,
+        decoded,
+    };
+    let (transform, part) = look.settle(transform, &mut warnings)?;
+    let decoded = look.decoded;
+    let eighths = decoded.as_ref().map_or(0, |(eighths, _)| *eighths);
+    let mut plan = Plan::new(header, &transform, part, eighths, engine.limits())?;
+    if let Some(segmenter) = segmenter {
+        let upright = plan.turn;
+        plan.steps
+            .insert(0, Step::Foreground { segmenter, upright });
+    }
+    if transform.format != Format::Json {
+        let draws = overlay::steps(engine, &transform.draw, assets, plan.size, cancel)?;
+        plan.steps.extend(draws.steps);
+        warnings.extend(draws.warnings);
+    }
+    plan.warnings.splice(0..0, warnings);
+    Ok(Planned {
+        transform,
+        plan,
+        decoded,
+    })
+}
+
+/// Takes the steps of the plan and encodes the result.
+pub(crate) fn written(
+    engine: &Engine,
+    request: &Request<'_>,
+    header: &Header,
+    plan: Plan,
+    decoded: Option<(u32, Raster)>,
+    animated: bool,
+    cancel: &Cancel,
+) -> Result<Rendition, Error> {
     if animated {
-        return animation(engine, &request, &header, plan, cancel);
+        return animation(engine, request, header, plan, cancel);
     }
     if decoded.is_none()
-        && let Some(rendition) = by_planes(engine, &request, &header, &plan, cancel)?
+        && let Some(rendition) = by_planes(engine, request, header, &plan, cancel)?
     {
         return Ok(rendition);
     }
     let raster = match decoded {
         Some((eighths, raster)) if eighths == plan.eighths => raster,
-        _ => decode::first_picture(source, &header, plan.eighths, limits, cancel)?,
+        _ => {
+            let limits = engine.limits();
+            decode::first_picture(request.source, header, plan.eighths, limits, cancel)?
+        }
     };
-    still(engine, &request, &header, plan, raster, cancel)
+    still(engine, request, header, plan, raster, cancel)
 }
 
 /// With the preferences of the operator applied.
@@ -128,11 +212,7 @@ fn by_planes(
         accepts,
     } = *request;
     let scored = !matches!(transform.quality, None | Some(Quality::Number(_)));
-    if header.format != MediaType::Jpeg
-        || transform.segment
-        || scored
-        || !planes::can_take(&plan.steps)
-    {
+    if header.format != MediaType::Jpeg || scored || !planes::can_take(&plan.steps) {
         return Ok(None);
     }
     let mut warnings = plan.warnings.clone();
@@ -180,12 +260,6 @@ fn still(
         transform,
         accepts,
     } = *request;
-    let raster = match &engine.models().segmenter {
-        Some(segmenter) if transform.segment => {
-            foreground(&**segmenter, raster, plan.turn, cancel)?
-        }
-        _ => raster,
-    };
     let raster = apply(&plan.steps, raster, cancel)?.without_idle_alpha();
     let mut warnings = plan.warnings;
     let target = negotiate::target(
@@ -252,13 +326,6 @@ fn animation(
         width,
         height,
         warnings,
-    })
-}
-
-fn apply(steps: &[Step], raster: Raster, cancel: &Cancel) -> Result<Raster, Error> {
-    steps.iter().try_fold(raster, |raster, step| {
-        cancel.check()?;
-        step.apply(raster)
     })
 }
 

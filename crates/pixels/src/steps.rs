@@ -3,6 +3,7 @@
 mod blur;
 pub(crate) mod border;
 pub(crate) mod cut;
+mod draw;
 mod flatten;
 mod pad;
 mod resize;
@@ -11,13 +12,17 @@ mod tone;
 mod turn;
 mod underlay;
 
-use model::transform::Colour;
+use std::sync::Arc;
+
+use model::transform::{Colour, Draw};
 use resample::Region;
 
-use crate::Error;
+use crate::look::foreground;
 use crate::orientation::Orientation;
 use crate::plan::Rect;
 use crate::raster::Raster;
+use crate::vision::Segmenter;
+use crate::{Cancel, Error};
 
 pub(crate) use flatten::flatten;
 pub(crate) use resize::resize;
@@ -25,8 +30,14 @@ pub(crate) use tone::Tone;
 pub(crate) use turn::turn;
 
 /// One change of a picture.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub(crate) enum Step {
+    /// Make everything but the subject transparent.
+    Foreground {
+        segmenter: Arc<dyn Segmenter>,
+        /// How the picture has to be turned to stand upright.
+        upright: Orientation,
+    },
     /// Keep only a part.
     Cut(Rect),
     /// Bring a part to a size.
@@ -59,11 +70,17 @@ pub(crate) enum Step {
         /// 0 is nothing, 1 is right after shrinking.
         amount: f64,
     },
+    /// Draw another picture on it.
+    Draw { picture: Arc<Raster>, draw: Draw },
 }
 
 impl Step {
-    pub(crate) fn apply(&self, raster: Raster) -> Result<Raster, Error> {
+    pub(crate) fn apply(&self, raster: Raster, cancel: &Cancel) -> Result<Raster, Error> {
         Ok(match *self {
+            Self::Foreground {
+                ref segmenter,
+                upright,
+            } => foreground(&**segmenter, raster, upright, cancel)?,
             Self::Cut(rect) => cut::cut(&raster, rect),
             Self::Resize {
                 region,
@@ -82,6 +99,15 @@ impl Step {
             Self::Tone(tone) => tone.apply(raster),
             Self::Blur { sigma } => blur::blur(raster, sigma),
             Self::Sharpen { amount } => sharpen::sharpen(raster, amount),
+            Self::Draw { ref picture, draw } => draw::draw(raster, picture, &draw),
         })
     }
+}
+
+/// Applies one step after the other.
+pub(crate) fn apply(steps: &[Step], raster: Raster, cancel: &Cancel) -> Result<Raster, Error> {
+    steps.iter().try_fold(raster, |raster, step| {
+        cancel.check()?;
+        step.apply(raster, cancel)
+    })
 }

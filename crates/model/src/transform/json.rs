@@ -2,9 +2,12 @@
 //! brought to the spelling which it has in a list, so that both forms mean the same; what a list would
 //! ignore is an error here, for it is a mistake in a program.
 
+pub(super) mod overlay;
+
 use serde_json::{Map, Value};
 
-use super::parse::{InvalidOptions, Outcome, Reading, printable};
+pub(super) use super::parse::printable;
+use super::parse::{InvalidOptions, Outcome, Reading};
 use super::{Colour, Frame, Gravity, Quality, Transform, value_of};
 
 /// Options which are numbers.
@@ -38,62 +41,106 @@ const TEXTS: [&str; 9] = [
 /// Parts of `trim` which are numbers.
 const TRIM_SIDES: [&str; 6] = ["top", "right", "bottom", "left", "width", "height"];
 
+/// Where an object of options stands; the forms have different options (section 1.8).
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// `cf.image`.
+    Fetch,
+    /// An entry of `draw`, in so many lists within each other.
+    Overlay { depth: usize },
+    /// A command of the Images binding.
+    Binding,
+}
+
+impl Form {
+    fn has(self, option: &str) -> bool {
+        match self {
+            Self::Fetch => true,
+            Self::Overlay { .. } => !matches!(
+                option,
+                "anim" | "compression" | "format" | "metadata" | "quality"
+            ),
+            Self::Binding => !matches!(
+                option,
+                "anim" | "compression" | "dpr" | "draw" | "format" | "metadata" | "quality"
+            ),
+        }
+    }
+}
+
 impl Transform {
     /// Reads the options of `cf.image`. `None` if none of them is there: such a fetch is not
     /// transformed at all. Unknown members and those which are `null` are ignored, as are options
     /// which this form does not have.
     pub fn from_json(object: &Map<String, Value>) -> Result<Option<Self>, InvalidOptions> {
-        let mut reading = Reading::default();
-        for (name, value) in object.iter().filter(|(_, value)| !value.is_null()) {
-            match (name.as_str(), value) {
-                ("width", Value::String(text)) if text == "auto" => {
-                    take(&mut reading, name, text)?;
-                }
-                ("dpr", _) => {
-                    let text = number(name, value)?;
-                    if value.as_f64().is_some_and(|dpr| dpr <= 0.0) {
-                        return Err(invalid(name, value));
-                    }
-                    take(&mut reading, name, &text)?;
-                }
-                ("quality", Value::String(text)) => {
-                    value_of(&Quality::WORDS, text).ok_or_else(|| invalid(name, value))?;
-                    take(&mut reading, name, text)?;
-                }
-                ("width" | "quality", _) => take(&mut reading, name, &number(name, value)?)?,
-                ("anim", Value::Bool(anim)) => take(&mut reading, name, &anim.to_string())?,
-                ("gravity", Value::Object(point)) => {
-                    reading.transform.gravity = gravity(point)?;
-                    reading.known = true;
-                }
-                ("gravity", Value::String(text)) => take(&mut reading, name, text)?,
-                ("trim", Value::String(text)) if text == "border" => {
-                    take(&mut reading, name, text)?;
-                }
-                ("trim", Value::Object(trim)) => read_trim(&mut reading, trim)?,
-                ("border", Value::Object(border)) => {
-                    reading.transform.border = Some(frame(border)?);
-                    reading.known = true;
-                }
-                ("draw", Value::Array(overlays)) if overlays.is_empty() => reading.known = true,
-                ("draw", _) => return Err(InvalidOptions::NotAvailable("draw")),
-                (number_name, _) if NUMBERS.contains(&number_name) => {
-                    take(&mut reading, name, &number(name, value)?)?;
-                }
-                (text_name, Value::String(text)) if TEXTS.contains(&text_name) => {
-                    take(&mut reading, name, text)?;
-                }
-                (other, _) if TEXTS.contains(&other) => return Err(invalid(name, value)),
-                ("anim" | "gravity" | "trim" | "border", _) => return Err(invalid(name, value)),
-                // Not known, or not of this form.
-                _ => {}
-            }
-        }
-        if !reading.known {
-            return Ok(None);
-        }
-        reading.finish().map(|(transform, _)| Some(transform))
+        read(object, Form::Fetch)
     }
+}
+
+/// `None` if no option is there.
+pub(super) fn read(
+    object: &Map<String, Value>,
+    form: Form,
+) -> Result<Option<Transform>, InvalidOptions> {
+    let mut reading = Reading::default();
+    let depth = match form {
+        Form::Overlay { depth } => depth,
+        Form::Fetch | Form::Binding => 0,
+    };
+    for (name, value) in object.iter().filter(|(_, value)| !value.is_null()) {
+        if !form.has(name) {
+            continue;
+        }
+        match (name.as_str(), value) {
+            ("width", Value::String(text)) if text == "auto" => {
+                take(&mut reading, name, text)?;
+            }
+            ("dpr", _) => {
+                let text = number(name, value)?;
+                if value.as_f64().is_some_and(|dpr| dpr <= 0.0) {
+                    return Err(invalid(name, value));
+                }
+                take(&mut reading, name, &text)?;
+            }
+            ("quality", Value::String(text)) => {
+                value_of(&Quality::WORDS, text).ok_or_else(|| invalid(name, value))?;
+                take(&mut reading, name, text)?;
+            }
+            ("width" | "quality", _) => take(&mut reading, name, &number(name, value)?)?,
+            ("anim", Value::Bool(anim)) => take(&mut reading, name, &anim.to_string())?,
+            ("gravity", Value::Object(point)) => {
+                reading.transform.gravity = gravity(point)?;
+                reading.known = true;
+            }
+            ("gravity", Value::String(text)) => take(&mut reading, name, text)?,
+            ("trim", Value::String(text)) if text == "border" => {
+                take(&mut reading, name, text)?;
+            }
+            ("trim", Value::Object(trim)) => read_trim(&mut reading, trim)?,
+            ("border", Value::Object(border)) => {
+                reading.transform.border = Some(frame(border)?);
+                reading.known = true;
+            }
+            ("draw", _) => {
+                reading.transform.draw = overlay::overlays(value, depth)?;
+                reading.known = true;
+            }
+            (number_name, _) if NUMBERS.contains(&number_name) => {
+                take(&mut reading, name, &number(name, value)?)?;
+            }
+            (text_name, Value::String(text)) if TEXTS.contains(&text_name) => {
+                take(&mut reading, name, text)?;
+            }
+            (other, _) if TEXTS.contains(&other) => return Err(invalid(name, value)),
+            ("anim" | "gravity" | "trim" | "border", _) => return Err(invalid(name, value)),
+            // Not known, or not of this form.
+            _ => {}
+        }
+    }
+    if !reading.known {
+        return Ok(None);
+    }
+    reading.finish().map(|(transform, _)| Some(transform))
 }
 
 fn take(reading: &mut Reading, name: &str, text: &str) -> Result<(), InvalidOptions> {
@@ -109,7 +156,7 @@ fn take(reading: &mut Reading, name: &str, text: &str) -> Result<(), InvalidOpti
     }
 }
 
-fn invalid(name: &str, value: &Value) -> InvalidOptions {
+pub(super) fn invalid(name: &str, value: &Value) -> InvalidOptions {
     InvalidOptions::Member {
         name: printable(name),
         value: printable(&value.to_string()),
@@ -304,7 +351,8 @@ mod tests {
             r#"{"blur":251}"#,
             r#"{"background":"nothing"}"#,
             r#"{"format":"mp4"}"#,
-            r#"{"draw":[{"url":"https://example.com/a.png"}]}"#,
+            r#"{"draw":[{"url":"https://example.com/a.png","left":1,"right":1}]}"#,
+            r#"{"draw":{"url":"https://example.com/a.png"}}"#,
         ] {
             assert!(read(json).is_err(), "{json}");
         }

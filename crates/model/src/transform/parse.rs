@@ -37,9 +37,12 @@ pub enum InvalidOptions {
         /// Its value, printable characters only.
         value: String,
     },
-    /// An option which exists and which this server does not have.
-    #[error("{0} is not available")]
-    NotAvailable(&'static str),
+    /// No format which the Images binding can write.
+    #[error("Bad request: invalid output format")]
+    OutputFormat,
+    /// An overlay contradicts itself.
+    #[error("Could not resize the image: settings error: {0}")]
+    Overlay(&'static str),
     /// The word after `format=` is unknown.
     #[error("'{0}' is not a supported output format. Use 'jpeg', 'webp', 'avif', or 'json'")]
     UnknownFormat(String),
@@ -607,8 +610,9 @@ mod tests {
                 dpr, brightness, contrast, gamma, saturation, blur, sharpen, zoom,
                 gravity: if plain[0] { Gravity::CENTER } else { place },
                 trim, background, quality, slow_quality,
-                // Lists do not have it.
+                // Lists do not have them.
                 border: None,
+                draw: Vec::new(),
                 fit: *choices[0].get(&[Fit::ScaleDown, Fit::Cover, Fit::Squeeze, Fit::AspectCrop]),
                 flip: *choices[1].get(&[Flip::None, Flip::Horizontal, Flip::Both]),
                 rotate: *choices[2].get(&[Rotate::None, Rotate::Quarter, Rotate::ThreeQuarters]),

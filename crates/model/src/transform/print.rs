@@ -3,8 +3,8 @@
 use std::fmt;
 
 use super::{
-    Amount, AutoWidth, Border, Exif, Fit, Flip, Format, Frame, Gravity, Quality, Rotate, Transform,
-    Upscale, word_of,
+    Amount, AutoWidth, Border, Exif, Fit, Flip, Format, Frame, Gravity, Overlay, Quality, Rotate,
+    Transform, Upscale, word_of,
 };
 
 impl fmt::Display for Transform {
@@ -70,6 +70,10 @@ impl fmt::Display for Transform {
         }) = self.border
         {
             add("border", format!("{colour};{top};{right};{bottom};{left}"));
+        }
+        if !self.draw.is_empty() {
+            let overlays: Vec<String> = self.draw.iter().map(Overlay::canonical).collect();
+            add("draw", overlays.concat());
         }
         if self.segment {
             add("segment", "foreground".to_owned());

@@ -42,10 +42,14 @@ impl Amount {
         if let Ok(pixels) = text.parse::<u32>() {
             return Some(Self::Pixels(pixels));
         }
-        let value = text
-            .parse::<f64>()
-            .ok()
-            .filter(|value| value.is_finite() && *value >= 0.0)?;
+        Self::of_number(text.parse().ok()?)
+    }
+
+    /// A number of pixels, rounded half up, or a fraction.
+    pub(super) fn of_number(value: f64) -> Option<Self> {
+        if !value.is_finite() || value < 0.0 {
+            return None;
+        }
         if value > 0.0 && value < 1.0 {
             return Some(Self::Fraction(value));
         }
