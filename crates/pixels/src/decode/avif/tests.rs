@@ -1,4 +1,5 @@
 use super::*;
+use crate::decode::Plays;
 use crate::encode::avif::Encoders;
 use crate::encode::{self, Target};
 use crate::heif::tests::boxed;
