@@ -1,10 +1,11 @@
 //! HTTP: one listener serves the management API, one-time uploads, the batch mirror, delivery, remote
-//! images and health, told apart by path and by `Host`.
+//! images, the Images binding and health, told apart by path and by `Host`.
 //!
 //! `answer` is the table of contents of the API.
 
 mod api;
 mod auth;
+mod binding;
 mod caching;
 mod connection;
 mod delivery;
@@ -123,6 +124,7 @@ impl App {
             Route::Remote(authority, path) => {
                 remote::answer(self, &request, &authority, &path).await
             }
+            Route::Binding(call) => binding::answer(self, request, call).await,
             Route::Health(check) => health::answer(self, check).await,
             Route::Unknown => ApiError::no_route(request.uri().path()).into_response(),
         }

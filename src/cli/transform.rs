@@ -205,6 +205,8 @@ fn place(
     name.push(match rendition.format {
         RenditionFormat::Image(format) => extension_of(format),
         RenditionFormat::Json => "json",
+        RenditionFormat::Rgb => "rgb",
+        RenditionFormat::Rgba => "rgba",
     });
     let path = folder.join(name);
     if let (Ok(input), Ok(output)) = (input.canonicalize(), path.canonicalize())

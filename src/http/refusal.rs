@@ -74,6 +74,7 @@ pub(super) fn refuse(error: &DeliveryError) -> Response {
         }
         DeliveryError::OriginNotAllowed => refusal(StatusCode::FORBIDDEN, 9401, &words),
         DeliveryError::Fetch(cause) => refuse_fetch(*cause),
+        DeliveryError::Font(_) => refusal(StatusCode::INTERNAL_SERVER_ERROR, 9410, &words),
         DeliveryError::SourceChanged => busy(&words),
         DeliveryError::Busy => busy("the service is too busy"),
         DeliveryError::Failed(cause) => {

@@ -6,6 +6,7 @@
 use hyper::{Method, Request, header};
 use model::{AccountHash, ImageId, RemotePath};
 
+use super::binding::Call;
 use super::path::decode_segment;
 
 /// Where a request belongs.
@@ -24,6 +25,8 @@ pub(super) enum Route {
     Delivery(DeliveryPath),
     /// `/cdn-cgi/image/<options>/<source>`, with the host and port which were asked.
     Remote(String, RemotePath),
+    /// `/info` or `/transform`.
+    Binding(Call),
     /// `/livez`, `/readyz`, `/health`.
     Health(Check),
     /// Nothing of ours.
@@ -105,6 +108,8 @@ impl Route {
         match path {
             "/livez" => return Self::Health(Check::Live),
             "/readyz" | "/health" => return Self::Health(Check::Ready),
+            "/info" => return Self::Binding(Call::Info),
+            "/transform" => return Self::Binding(Call::Transform),
             _ => {}
         }
         if let Some(rest) = path.strip_prefix("/upload/") {

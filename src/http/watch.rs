@@ -26,17 +26,19 @@ pub(super) enum Class {
     OneTimeUpload,
     Delivery,
     Remote,
+    Binding,
     Health,
     Unknown,
 }
 
 impl Class {
-    pub(super) const ALL: [Self; 7] = [
+    pub(super) const ALL: [Self; 8] = [
         Self::Api,
         Self::Batch,
         Self::OneTimeUpload,
         Self::Delivery,
         Self::Remote,
+        Self::Binding,
         Self::Health,
         Self::Unknown,
     ];
@@ -48,6 +50,7 @@ impl Class {
             Self::OneTimeUpload => "upload",
             Self::Delivery => "delivery",
             Self::Remote => "remote",
+            Self::Binding => "binding",
             Self::Health => "health",
             Self::Unknown => "unknown",
         }
@@ -62,6 +65,7 @@ impl Route {
             Self::OneTimeUpload(_) => Class::OneTimeUpload,
             Self::Delivery(_) => Class::Delivery,
             Self::Remote(..) => Class::Remote,
+            Self::Binding(_) => Class::Binding,
             Self::Health(_) => Class::Health,
             Self::Unknown => Class::Unknown,
         }
@@ -145,7 +149,7 @@ impl Drop for Watch {
 /// secret by itself, and what is unknown may be one which was mistyped.
 fn shown_path(path: &str, class: Class) -> String {
     match class {
-        Class::Api | Class::Batch | Class::Delivery | Class::Remote => {
+        Class::Api | Class::Batch | Class::Binding | Class::Delivery | Class::Remote => {
             path[..path.floor_char_boundary(PATH_MAX)].to_owned()
         }
         Class::OneTimeUpload | Class::Health | Class::Unknown => String::new(),

@@ -5,6 +5,7 @@ mod access;
 mod bad_forms;
 mod bad_input;
 mod batch;
+mod binding;
 mod delivery;
 mod direct_upload;
 mod harness;

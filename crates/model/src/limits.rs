@@ -6,6 +6,8 @@ use std::time::Duration;
 pub struct Limits {
     /// Bytes of one uploaded image.
     pub upload_bytes_max: u64,
+    /// Bytes of one image in a call of the Images binding.
+    pub binding_bytes_max: u64,
     /// Pixels of either side, except of WebP (16,383 by its format) and AVIF.
     pub side_max: u32,
     /// Pixels of either side of AVIF.
@@ -50,6 +52,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             upload_bytes_max: 10 * 1024 * 1024,
+            binding_bytes_max: 20_000_000,
             side_max: 12_000,
             avif_side_max: 1_200,
             pixels_max: 100_000_000,

@@ -481,6 +481,10 @@ pub enum Format {
     Svg,
     /// A description instead of a picture.
     Json,
+    /// Pixels of red, green and blue, without a header. Only the Images binding asks for it.
+    Rgb,
+    /// The same with alpha.
+    Rgba,
 }
 
 impl Format {
@@ -496,6 +500,15 @@ impl Format {
         (Self::Svg, "svg"),
         (Self::Json, "json"),
     ];
+
+    /// The word of the API, or of the Images binding where only that has it.
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Rgb => "rgb",
+            Self::Rgba => "rgba",
+            other => word_of(&Self::WORDS, other),
+        }
+    }
 }
 
 fn word_of<T: Copy + PartialEq>(words: &[(T, &'static str)], value: T) -> &'static str {

@@ -50,8 +50,7 @@ pub(crate) fn compose(
         assets,
     } = *composition;
     let (canvas, rest) = inputs.split_first().ok_or(Error::NotAnImage)?;
-    let bytes = inputs.iter().map(|input| bytes_of(engine, input));
-    cost::judge(bytes.sum(), engine.limits())?;
+    cost::judge(bytes_of(engine, inputs, commands), engine.limits())?;
     let studio = Studio {
         engine,
         assets,
@@ -97,7 +96,11 @@ pub(crate) fn compose(
     let request = Request {
         source: canvas.source,
         transform: output,
-        accepts: Accepts::default(),
+        // Where AVIF cannot be had, a program can do with WebP.
+        accepts: Accepts {
+            avif: true,
+            webp: true,
+        },
     };
     let plan = Plan {
         eighths: canvas.eighths,
@@ -118,15 +121,20 @@ pub(crate) fn compose(
     )
 }
 
-/// Bytes which an input takes while it is worked on.
-pub(crate) fn bytes_of(engine: &Engine, input: &Input<'_>) -> u64 {
-    match input {
+/// Bytes which the pictures take as they are decoded, and the largest which is made of them.
+pub(crate) fn bytes_of(engine: &Engine, inputs: &[Input<'_>], commands: &[Command]) -> u64 {
+    let decoded = inputs.iter().map(|input| match input {
         Input::Image(source) => {
             let header = engine.inspect(source);
             header.map_or(0, |header| cost::of_decoding(&header, 8))
         }
         Input::Text(_) => cost::OF_TEXT,
-    }
+    });
+    let made = commands.iter().map(|command| match command {
+        Command::Transform { transform, .. } => cost::of_making(transform, engine.limits()),
+        Command::Draw { .. } => 0,
+    });
+    decoded.sum::<u64>() + made.max().unwrap_or(0)
 }
 
 fn draw_step(picture: Arc<Raster>, draw: Draw) -> Step {

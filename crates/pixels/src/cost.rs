@@ -59,6 +59,17 @@ pub(crate) fn of_rendering(header: &Header, transform: &Transform, limits: &Limi
     of_decoding(header, eighths) + made * MADE_BYTES
 }
 
+/// Bytes which the result of a stage takes, told from its options alone.
+pub(crate) fn of_making(transform: &Transform, limits: &Limits) -> u64 {
+    let (width, height) = match (transform.width, transform.height) {
+        (None, None) => (0, 0),
+        (Some(side), None) | (None, Some(side)) => (side, side),
+        (Some(width), Some(height)) => (width, height),
+    };
+    let pixels = u64::from(width) * u64::from(height);
+    pixels.min(limits.pixels_max) * MADE_BYTES
+}
+
 /// Refuses what takes more than one job may.
 pub(crate) fn judge(bytes: u64, limits: &Limits) -> Result<(), Error> {
     if bytes > limits.render_bytes_max {

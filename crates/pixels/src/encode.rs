@@ -14,7 +14,7 @@ use crate::decode::{Frame, Plays};
 use crate::planes::Planes;
 use crate::raster::Raster;
 use crate::steps::flatten;
-use crate::{Cancel, Error};
+use crate::{Cancel, Error, RenditionFormat};
 
 /// What is written, settled before the encoder begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,27 +37,31 @@ pub(crate) enum Target {
         /// 1 to 100.
         quality: u8,
     },
+    /// Pixels as they are.
+    Raw {
+        alpha: bool,
+    },
 }
 
 impl Target {
-    pub(crate) fn format(self) -> MediaType {
-        match self {
+    pub(crate) fn format(self) -> RenditionFormat {
+        RenditionFormat::Image(match self {
             Self::Jpeg { .. } => MediaType::Jpeg,
             Self::Png { .. } => MediaType::Png,
             Self::Webp { .. } => MediaType::Webp,
             Self::Gif => MediaType::Gif,
             Self::Avif { .. } => MediaType::Avif,
-        }
+            Self::Raw { alpha: true } => return RenditionFormat::Rgba,
+            Self::Raw { alpha: false } => return RenditionFormat::Rgb,
+        })
     }
-}
 
-impl Target {
     /// How many pixels across and down share a sample of colour; `None` where pixels are not stored
     /// as brightness and colour apart.
     pub(crate) fn colour_share(self) -> Option<u32> {
         match self {
             Self::Jpeg { quality, .. } => Some(jpeg::colour_share(quality)),
-            Self::Webp { quality: 100 } | Self::Png { .. } | Self::Gif => None,
+            Self::Webp { quality: 100 } | Self::Png { .. } | Self::Gif | Self::Raw { .. } => None,
             Self::Webp { .. } | Self::Avif { .. } => Some(2),
         }
     }
@@ -80,7 +84,9 @@ pub(crate) fn planes(
         } => jpeg::encode_planes(&planes, quality, progressive, exif, cancel),
         Target::Webp { quality } => webp::encode_planes(planes, quality, cancel),
         Target::Avif { quality } => encoders.encode_planes(planes, quality),
-        Target::Png { .. } | Target::Gif => Err(Error::encode("the format has no planes")),
+        Target::Png { .. } | Target::Gif | Target::Raw { .. } => {
+            Err(Error::encode("the format has no planes"))
+        }
     }
 }
 
@@ -113,6 +119,8 @@ pub(crate) fn picture(
             animation.add(Frame { raster, delay: 0 })?;
             animation.finish()
         }
+        Target::Raw { alpha: true } => Ok(raster.with_alpha().data),
+        Target::Raw { alpha: false } => Ok(flatten(raster, background).data),
     }
 }
 
@@ -137,7 +145,7 @@ impl<'a> Animation<'a> {
             Target::Webp { quality } => {
                 webp::Animation::new(size, plays, quality, cancel).map(Self::Webp)
             }
-            Target::Jpeg { .. } | Target::Png { .. } | Target::Avif { .. } => {
+            Target::Jpeg { .. } | Target::Png { .. } | Target::Avif { .. } | Target::Raw { .. } => {
                 Err(Error::encode("the format has no animation"))
             }
         }

@@ -1,12 +1,13 @@
 use std::sync::Arc;
 
+use model::transform::binding::Command;
 use model::{Limits, MediaType, Policy, Transform};
 
 use crate::encode::avif::Encoders;
 use crate::vision::{FaceDetector, Models, Segmenter};
 use crate::{
-    Accepts, Assets, Cancel, Composition, Error, Header, Rendition, composition, cost, inspect,
-    render, verify,
+    Accepts, Assets, Cancel, Composition, Error, Header, Input, Rendition, composition, cost,
+    inspect, render, verify,
 };
 
 /// The engine with what it was given at the start: bounds, preferences and models. Cheap to clone.
@@ -164,6 +165,12 @@ impl Engine {
         cancel: &Cancel,
     ) -> Result<Rendition, Error> {
         render::render(self, request, assets, cancel)
+    }
+
+    /// Bytes which [`Engine::compose`] takes besides its inputs and its result, estimated from headers
+    /// and options.
+    pub fn composing_bytes(&self, inputs: &[Input<'_>], commands: &[Command]) -> u64 {
+        composition::bytes_of(self, inputs, commands)
     }
 
     /// Runs a program of the Images binding (transformations.md, section 7.5) and writes its canvas.

@@ -82,6 +82,8 @@ pub(crate) fn target(
         }
         Format::PngForce => png,
         Format::Gif => Target::Gif,
+        Format::Rgb => Target::Raw { alpha: false },
+        Format::Rgba => Target::Raw { alpha: true },
         Format::Svg => return Err(Error::SvgConversion),
     })
 }
@@ -91,7 +93,12 @@ pub(crate) fn keeps_animation(transform: &Transform) -> bool {
     transform.anim
         && !matches!(
             transform.format,
-            Format::Jpeg | Format::BaselineJpeg | Format::Png | Format::PngForce
+            Format::Jpeg
+                | Format::BaselineJpeg
+                | Format::Png
+                | Format::PngForce
+                | Format::Rgb
+                | Format::Rgba
         )
         // The mask would be made for the first frame alone.
         && !transform.segment

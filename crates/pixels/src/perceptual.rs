@@ -9,7 +9,7 @@ use crate::encode::{self, Target, avif};
 use crate::plan::Rect;
 use crate::raster::Raster;
 use crate::steps::{cut, flatten};
-use crate::{Cancel, Error, decode};
+use crate::{Cancel, Error, RenditionFormat, decode};
 
 /// So often the picture is encoded and scored at most.
 const PROBES_MAX: usize = 4;
@@ -135,7 +135,7 @@ fn number(target: Target) -> Option<u8> {
         Target::Jpeg { quality, .. } | Target::Webp { quality } | Target::Avif { quality } => {
             Some(quality)
         }
-        Target::Png { .. } | Target::Gif => None,
+        Target::Png { .. } | Target::Gif | Target::Raw { .. } => None,
     }
 }
 
@@ -147,13 +147,13 @@ fn with_number(target: Target, number: u8) -> Target {
         },
         Target::Webp { .. } => Target::Webp { quality: number },
         Target::Avif { .. } => Target::Avif { quality: number },
-        Target::Png { .. } | Target::Gif => target,
+        Target::Png { .. } | Target::Gif | Target::Raw { .. } => target,
     }
 }
 
 fn decoded(bytes: &[u8], target: Target, settings: &Settings<'_>) -> Result<Raster, Error> {
     let header = crate::inspect(bytes, settings.limits)?;
-    debug_assert_eq!(header.format, target.format());
+    debug_assert_eq!(RenditionFormat::Image(header.format), target.format());
     decode::first_picture(bytes, &header, 8, settings.limits, settings.cancel)
 }
 

@@ -240,7 +240,7 @@ fn by_planes(
     let bytes = encode::planes(planes, target, exif.as_deref(), engine.avif(), cancel)?;
     Ok(Some(Rendition {
         bytes,
-        format: RenditionFormat::Image(target.format()),
+        format: target.format(),
         width,
         height,
         warnings,
@@ -284,7 +284,7 @@ fn still(
     let bytes = perceptual::picture(raster, target, transform.quality, &settings)?;
     Ok(Rendition {
         bytes,
-        format: RenditionFormat::Image(target.format()),
+        format: target.format(),
         width,
         height,
         warnings,
@@ -322,7 +322,7 @@ fn animation(
     }
     Ok(Rendition {
         bytes: encoded.finish()?,
-        format: RenditionFormat::Image(target.format()),
+        format: target.format(),
         width,
         height,
         warnings,

@@ -24,6 +24,10 @@ pub enum RenditionFormat {
     Image(MediaType),
     /// A description of an image (transformations.md, section 3.7).
     Json,
+    /// Pixels row by row without gaps: red, green and blue, 8 bits each.
+    Rgb,
+    /// The same with alpha, not premultiplied.
+    Rgba,
 }
 
 impl RenditionFormat {
@@ -32,6 +36,7 @@ impl RenditionFormat {
         match self {
             Self::Image(format) => format.as_str(),
             Self::Json => "application/json",
+            Self::Rgb | Self::Rgba => "application/octet-stream",
         }
     }
 }

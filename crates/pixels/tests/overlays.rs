@@ -4,7 +4,7 @@
 use std::io::Cursor;
 
 use model::Transform;
-use model::transform::{Asset, Text, binding};
+use model::transform::{Asset, Format, Text, binding};
 use pixels::{Accepts, Assets, Cancel, Composition, Engine, Error, Input, Rendition, Request};
 
 const BLACK: [u8; 4] = [0, 0, 0, 255];
@@ -550,6 +550,40 @@ fn a_text_can_be_the_canvas_and_a_picture() {
     let made = compose(&inputs, commands, "format=png-force").unwrap();
     let [left, top, right, bottom] = Picture::of(&made.bytes).bounds(WHITE).unwrap();
     assert!(bottom - top > right - left);
+}
+
+#[test]
+fn pixels_can_be_had_as_they_are() {
+    let picture = png(2, 2, |x, y| match (x, y) {
+        (0, 0) => RED,
+        (1, 0) => [0, 0, 255, 128],
+        _ => CLEAR,
+    });
+    let made = |format| {
+        let output = Transform {
+            format,
+            ..Transform::default()
+        };
+        let composition = Composition {
+            inputs: &[Input::Image(&picture)],
+            commands: &[],
+            output: &output,
+            assets: &Assets::new(),
+        };
+        Engine::default()
+            .compose(&composition, &Cancel::never())
+            .unwrap()
+    };
+    let rgba = made(Format::Rgba);
+    assert_eq!(rgba.format.as_str(), "application/octet-stream");
+    assert_eq!((rgba.width, rgba.height), (2, 2));
+    assert_eq!(rgba.bytes[..8], [255, 0, 0, 255, 0, 0, 255, 128]);
+    assert_eq!(rgba.bytes.len(), 16);
+    let rgb = made(Format::Rgb).bytes;
+    assert_eq!(
+        rgb,
+        [255, 0, 0, 127, 127, 255, 255, 255, 255, 255, 255, 255]
+    );
 }
 
 #[test]

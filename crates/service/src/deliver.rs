@@ -122,6 +122,9 @@ pub enum DeliveryError {
     /// The source of a remote image changes faster than it can be rendered.
     #[error("the source changed meanwhile")]
     SourceChanged,
+    /// A font was not fetched.
+    #[error("font for text could not be fetched: {0}")]
+    Font(String),
     /// Too much work is waiting.
     #[error("the service is too busy")]
     Busy,

@@ -3,6 +3,7 @@
 
 pub mod accounts;
 mod batch_token;
+mod binding;
 mod cursor;
 mod deliver;
 mod direct_upload;
@@ -30,6 +31,7 @@ use pixels::Engine;
 use store::{Blobs, Catalog, DiskSpace, RenditionKey, Renditions, Vault};
 
 pub use batch_token::MintedBatchToken;
+pub use binding::{Composed, Program, ProgramInput};
 pub use deliver::{Caching, Delivered, Delivery, DeliveryError, Wanted};
 pub use direct_upload::{DirectUpload, NewDirectUpload};
 pub use error::Error;

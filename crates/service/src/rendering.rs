@@ -78,7 +78,7 @@ impl From<StoredRendition> for Rendered {
 pub(crate) type Rendering = Result<Rendered, DeliveryError>;
 
 /// Stops the work of a flight which is over, finished or abandoned.
-struct CancelOnDrop(Cancel);
+pub(crate) struct CancelOnDrop(pub(crate) Cancel);
 
 impl Drop for CancelOnDrop {
     fn drop(&mut self) {

@@ -114,6 +114,8 @@ impl Output<'_> {
             Some("image/gif") => Format::Gif,
             Some("image/webp") => Format::Webp,
             Some("image/avif") => Format::Avif,
+            Some("rgb") => Format::Rgb,
+            Some("rgba") => Format::Rgba,
             _ => return Err(InvalidOptions::OutputFormat),
         };
         let wrong = |name: &str, value: &str| InvalidOptions::Member {
@@ -218,6 +220,15 @@ mod tests {
         };
         let expected = "format=webp,quality=80,background=white,anim=false";
         assert_eq!(output.transform(), Ok(expected.parse().unwrap()));
+        for (name, format) in [("rgb", Format::Rgb), ("rgba", Format::Rgba)] {
+            let output = Output {
+                format: Some(name),
+                ..Output::default()
+            };
+            let transform = output.transform().unwrap();
+            assert_eq!(transform.format, format);
+            assert_eq!(transform.to_string(), format!("format={name}"));
+        }
         for format in [None, Some("webp"), Some("image/svg+xml"), Some("IMAGE/PNG")] {
             let output = Output {
                 format,

@@ -94,7 +94,7 @@ impl fmt::Display for Transform {
             add("metadata", self.exif.as_str().to_owned());
         }
         if self.format != Format::Standard {
-            add("format", word_of(&Format::WORDS, self.format).to_owned());
+            add("format", self.format.as_str().to_owned());
         }
         if !self.anim {
             add("anim", "false".to_owned());

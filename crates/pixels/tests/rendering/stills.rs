@@ -168,7 +168,7 @@ fn negotiation_takes_the_best_that_is_named() {
             .format
         {
             RenditionFormat::Image(format) => format,
-            RenditionFormat::Json => panic!("JSON"),
+            other => panic!("{other}"),
         }
     };
     let opaque = quarters(40, 20);

@@ -1,0 +1,136 @@
+//! What a Worker's Images binding asks for (transformations.md, sections 7.4 and 7.5): bytes in,
+//! bytes out, nothing kept.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use model::Transform;
+use model::transform::Text;
+use model::transform::binding::Command;
+use pixels::{Assets, Cancel, Composition, Header, Input};
+
+use crate::rendering::CancelOnDrop;
+use crate::{DeliveryError, Rendered, Service, Tier};
+
+/// A program of the binding and what it works on.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// The pictures, of which the first is written in the end.
+    pub inputs: Vec<ProgramInput>,
+    /// What is done, in this order.
+    pub commands: Vec<Command>,
+    /// The options of what is written.
+    pub output: Transform,
+}
+
+/// A picture of a program.
+#[derive(Clone, Debug)]
+pub enum ProgramInput {
+    /// An encoded image.
+    Image(Bytes),
+    /// A text.
+    Text(Text),
+}
+
+/// What a program made.
+#[derive(Clone, Debug)]
+pub struct Composed {
+    /// The picture.
+    pub rendered: Rendered,
+    /// Its pixels, which raw ones do not tell.
+    pub width: u32,
+    /// Likewise.
+    pub height: u32,
+}
+
+impl Service {
+    /// What the header of an image says.
+    pub fn inspect(&self, bytes: &[u8]) -> Result<Header, DeliveryError> {
+        let header = self.engine.recognise(bytes);
+        let header = header.and_then(|_| self.engine.inspect(bytes));
+        header.map_err(|error| DeliveryError::Pixels(Arc::new(error)))
+    }
+
+    /// Fetches the fonts and runs the program. When the caller is dropped, the work stops.
+    pub async fn compose(&self, program: Program) -> Result<Composed, DeliveryError> {
+        let fonts = self.fonts(&program).await?;
+        let cancel = Cancel::at(Instant::now() + self.settings.limits.render_deadline);
+        let _stop = CancelOnDrop(cancel.clone());
+        let _turn = self.renderer.turn().await?;
+        let needed = self
+            .engine
+            .composing_bytes(&inputs(&program), &program.commands);
+        let share = self.memory.share(needed).await?;
+        let engine = self.engine.clone();
+        let work = move || {
+            for input in &program.inputs {
+                if let ProgramInput::Image(bytes) = input {
+                    engine.recognise(bytes)?;
+                }
+            }
+            let mut assets = Assets::new();
+            for (address, font) in &fonts {
+                assets.insert(address, font);
+            }
+            let composition = Composition {
+                inputs: &inputs(&program),
+                commands: &program.commands,
+                output: &program.output,
+                assets: &assets,
+            };
+            let rendition = engine.compose(&composition, &cancel);
+            // With the job and not with its caller, who may go before it ends.
+            drop(share);
+            rendition
+        };
+        let mut size = (0, 0);
+        let composing = async {
+            let made = self.renderer.run(work).await?;
+            let made = made.map_err(|error| DeliveryError::Pixels(Arc::new(error)))?;
+            size = (made.width, made.height);
+            Ok(Rendered {
+                media_type: made.format.as_str(),
+                bytes: made.bytes.into(),
+                warnings: made.warnings.iter().map(ToString::to_string).collect(),
+                tier: Tier::Made,
+            })
+        };
+        let rendered = self.meters.watch(composing).await?;
+        let (width, height) = size;
+        Ok(Composed {
+            rendered,
+            width,
+            height,
+        })
+    }
+
+    /// The fonts of all texts, each fetched once, from where sources of uploads may be fetched.
+    async fn fonts(&self, program: &Program) -> Result<HashMap<String, Bytes>, DeliveryError> {
+        let mut fonts = HashMap::new();
+        for input in &program.inputs {
+            let ProgramInput::Text(Text {
+                font: Some(address),
+                ..
+            }) = input
+            else {
+                continue;
+            };
+            if !fonts.contains_key(address) {
+                let font = self.fetcher.fetch(address).await;
+                let (bytes, _) = font.map_err(|error| DeliveryError::Font(error.to_string()))?;
+                fonts.insert(address.clone(), bytes);
+            }
+        }
+        Ok(fonts)
+    }
+}
+
+fn inputs(program: &Program) -> Vec<Input<'_>> {
+    let inputs = program.inputs.iter().map(|input| match input {
+        ProgramInput::Image(bytes) => Input::Image(bytes),
+        ProgramInput::Text(text) => Input::Text(text),
+    });
+    inputs.collect()
+}
