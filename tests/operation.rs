@@ -1,5 +1,8 @@
 //! The real program in trouble: told to end, started twice, out of space, locked out.
 
+#[allow(dead_code, reason = "each test program uses a part of it")]
+#[path = "support/origin.rs"]
+mod origin;
 #[path = "support/picture.rs"]
 mod picture;
 #[path = "support/server.rs"]
@@ -17,6 +20,8 @@ use reqwest::{Client, StatusCode};
 use serde_json::Value;
 
 use server::{ACCOUNT_HASH, ACCOUNT_ID, API_TOKEN, Server, Settings};
+
+const PHOTO: &[u8] = include_bytes!("pictures/photo.jpg");
 
 fn client() -> Client {
     // Every test of the process installs the same provider; the first wins.
@@ -343,4 +348,39 @@ async fn a_full_disk_refuses_uploads_and_recovers() {
         assert!(std::time::Instant::now() < deadline, "{status} {body}");
         tokio::task::yield_now().await;
     }
+}
+
+/// What was fetched, what is known of it and what was made of it outlive the process.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_remote_image_survives_a_restart_without_its_origin() {
+    let origin = origin::Origin::of("ETag: \"v1\"\r\n", PHOTO).await;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let start = || {
+        Settings::new()
+            .data_dir(&folder.path().join("data"))
+            .set("zones", "http://zone.test")
+            .set("source-hosts", &format!("zone.test={}", origin.address))
+            .start()
+    };
+    let client = client();
+    let get = async |server: &Server, options: &str| {
+        let url = format!("{}/cdn-cgi/image/{options}/a.jpg", server.url());
+        let request = client.get(url).header("host", "zone.test");
+        let answer = request.send().await.expect("an answer");
+        assert_eq!(answer.status(), StatusCode::OK);
+        let state = answer.headers()["cf-resized"].to_str().expect("a text");
+        let state = state.split(' ').next().unwrap_or_default().to_owned();
+        (state, answer.bytes().await.expect("a body"))
+    };
+    let server = start();
+    let (state, first) = get(&server, "width=20").await;
+    assert_eq!(state, "internal=ok/m");
+    server.kill9();
+
+    let server = start();
+    let (state, again) = get(&server, "width=20").await;
+    assert_eq!((state.as_str(), again), ("internal=ok/h", first));
+    let (state, _) = get(&server, "width=30").await;
+    assert_eq!(state, "internal=ok/h");
+    assert_eq!(origin.targets(), ["/a.jpg"]);
 }

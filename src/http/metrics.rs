@@ -174,6 +174,13 @@ fn of_work(page: &mut Page, service: &Service) {
     for (lane, renderer) in service.lanes() {
         page.sample(&[("lane", lane)], renderer.waiting());
     }
+    page.counter(
+        "calotype_source_fetches_total",
+        "Requests to the origins of remote images by outcome.",
+    );
+    for (outcome, count) in meters.fetches() {
+        page.sample(&[("outcome", outcome)], count);
+    }
     let (stored, bytes) = meters.stored();
     page.counter("calotype_uploads_total", "Uploads by outcome.");
     page.sample(&[("outcome", "stored")], stored);

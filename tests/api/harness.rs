@@ -284,6 +284,14 @@ impl Server {
         )
     }
 
+    /// Removes everything below a folder of the server.
+    pub(crate) fn empty(&self, folder: &str) {
+        let folder = self.folder.path().join(folder);
+        for entry in std::fs::read_dir(folder).unwrap() {
+            std::fs::remove_dir_all(entry.unwrap().path()).unwrap();
+        }
+    }
+
     /// How many files lie below a folder of the server: `blobs`, `cache`.
     pub(crate) fn files(&self, folder: &str) -> usize {
         count_files(&self.folder.path().join(folder))

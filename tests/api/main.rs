@@ -13,6 +13,7 @@ mod images;
 mod keys_and_variants;
 mod lists;
 mod metrics;
+#[path = "../support/origin.rs"]
 mod origin;
 mod remote;
 mod remote_attacks;

@@ -280,3 +280,48 @@ fn crc32(bytes: &[u8]) -> u32 {
     });
     !updated
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_whose_bytes_have_gone_is_fetched_again() {
+    let version = std::sync::Arc::new(AtomicUsize::new(0));
+    let origin = {
+        let version = version.clone();
+        Origin::start(move |_| {
+            let body = [PHOTO, TRANSPARENT][version.load(Relaxed)];
+            Act::Say(http("200 OK", "", body))
+        })
+        .await
+    };
+    let server = server(&origin).await;
+    let fetches = |outcome| {
+        let mut fetches = server.service.meters().fetches();
+        fetches.find(|(known, _)| *known == outcome).unwrap().1
+    };
+    server.remote("/width=20/a.png", &[]).await;
+    server.empty("cache/r");
+    let again = server.remote("/format=json/a.png", &[]).await;
+    assert!(again.text().contains("image/jpeg"), "{}", again.text());
+    assert_eq!(fetches("fetched"), 2);
+    // What comes now is another picture, and what was known is of no use.
+    server.empty("cache/r");
+    version.store(1, Relaxed);
+    let changed = server.remote("/format=json,width=9/a.png", &[]).await;
+    assert!(changed.text().contains("image/png"), "{}", changed.text());
+    assert_eq!((fetches("fetched"), fetches("failed")), (3, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_which_cannot_be_rendered_is_tried_once() {
+    let origin = Origin::of("", &PHOTO[..300]).await;
+    let server = server(&origin).await;
+    for _ in 0..3 {
+        let answer = server.remote("/width=20/a.png", &[]).await;
+        assert_eq!(answer.refusal(), (422, 9516));
+    }
+    let refused = server
+        .service
+        .meters()
+        .rendered()
+        .find(|(_, outcome, _)| *outcome == "refused");
+    assert_eq!(refused.unwrap().2, 1);
+}

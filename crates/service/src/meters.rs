@@ -16,6 +16,19 @@ pub struct Meters {
     stored: AtomicU64,
     stored_bytes: AtomicU64,
     refused: AtomicU64,
+    fetches: [AtomicU64; Fetch::ALL.len()],
+}
+
+/// How a request to an origin went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fetch {
+    Fetched,
+    Unchanged,
+    Failed,
+}
+
+impl Fetch {
+    const ALL: [&str; 3] = ["fetched", "unchanged", "failed"];
 }
 
 /// Every outcome of a rendering: its format, by media type and short, and how it went.
@@ -69,6 +82,16 @@ impl Meters {
         self.refused.load(Relaxed)
     }
 
+    /// Requests to origins of remote images, by outcome.
+    pub fn fetches(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let counts = self.fetches.iter().map(|count| count.load(Relaxed));
+        Fetch::ALL.into_iter().zip(counts)
+    }
+
+    pub(crate) fn count_fetch(&self, fetch: Fetch) {
+        self.fetches[fetch as usize].fetch_add(1, Relaxed);
+    }
+
     pub(crate) fn count_found(&self, tier: Tier) {
         self.found[tier as usize].fetch_add(1, Relaxed);
     }
@@ -103,6 +126,8 @@ impl Meters {
                 Some(found.unwrap_or(OTHER))
             }
             Err(DeliveryError::Busy) => Some(BUSY),
+            // It is begun anew with the source of now.
+            Err(DeliveryError::SourceChanged) => None,
             Err(DeliveryError::Failed(_)) => Some(FAILED),
             Err(_) => Some(REFUSED),
         };

@@ -196,11 +196,23 @@ impl Service {
     pub async fn remote_rendition(&self, image: &RemoteImage) -> Rendering {
         let (service, ask, known) = (self.clone(), image.ask.clone(), image.known.clone());
         let load = move || async move {
-            match known.bytes {
-                Some(bytes) => Ok(bytes),
-                None => service.source_bytes(&ask, &known.record).await,
+            if let Some(bytes) = known.bytes {
+                return Ok(bytes);
             }
+            let kept = service.source_bytes(&ask, &known.record).await?;
+            kept.ok_or(DeliveryError::SourceChanged)
         };
+        let rendering = self.find_or_render(&image.job, load).await;
+        if !matches!(rendering, Err(DeliveryError::SourceChanged)) {
+            return rendering;
+        }
+        // Not within the rendering: whoever waits for an origin must not hold a thread's turn.
+        let again = self.fetch_again(&image.ask).await?;
+        let same = again.record.version == image.known.record.version;
+        let Some(bytes) = again.bytes.filter(|_| same) else {
+            return Err(DeliveryError::SourceChanged);
+        };
+        let load = move || async move { Ok(bytes) };
         self.find_or_render(&image.job, load).await
     }
 }

@@ -1,11 +1,12 @@
 //! Renditions found in the caches, or rendered once however many ask.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use model::Transform;
 use pixels::{Accepts, Cancel, Engine, RenditionFormat, Request};
+use quick_cache::sync::Cache;
 use ring::digest;
 use store::{RenditionKey, StoredRendition};
 
@@ -77,6 +78,19 @@ impl From<StoredRendition> for Rendered {
 
 pub(crate) type Rendering = Result<Rendered, DeliveryError>;
 
+/// Renderings which failed, for a while.
+pub(crate) type Refusals = Cache<RenditionKey, Refusal>;
+
+/// A rendering which failed for a reason that lasts.
+#[derive(Clone)]
+pub(crate) struct Refusal {
+    error: Arc<pixels::Error>,
+    until: Instant,
+}
+
+/// How many are remembered.
+pub(crate) const REFUSALS_MAX: usize = 10_000;
+
 /// Stops the work of a flight which is over, finished or abandoned.
 pub(crate) struct CancelOnDrop(pub(crate) Cancel);
 
@@ -120,7 +134,27 @@ impl Service {
                 return Ok(stored.into());
             }
         }
+        let refused = self.refusals.get(&job.key);
+        if let Some(refusal) = refused.filter(|refusal| Instant::now() < refusal.until) {
+            return Err(DeliveryError::Pixels(refusal.error));
+        }
         self.flight(job, load).await
+    }
+
+    /// Remembers that a source cannot be rendered, so that nobody makes the server try all the time.
+    /// A source which changes has other keys.
+    fn remember(&self, key: &RenditionKey, error: &Arc<pixels::Error>) {
+        use pixels::Error;
+        let seconds = match error.as_ref() {
+            Error::Cancelled | Error::Encode(_) => return,
+            Error::Deadline => 10,
+            _ => 60,
+        };
+        let refusal = Refusal {
+            error: error.clone(),
+            until: Instant::now() + Duration::from_secs(seconds),
+        };
+        self.refusals.insert(key.clone(), refusal);
     }
 
     fn flight<F>(&self, job: &Job, load: impl FnOnce() -> F + Send + 'static) -> Flying<Rendering>
@@ -164,7 +198,11 @@ impl Service {
             }
         };
         let rendered = self.renderer.run(work).await?;
-        let rendition = rendered.map_err(|error| DeliveryError::Pixels(Arc::new(error)))?;
+        let rendition = rendered.map_err(|error| {
+            let error = Arc::new(error);
+            self.remember(&job.key, &error);
+            DeliveryError::Pixels(error)
+        })?;
         let rendered = Rendered {
             media_type: rendition.format.as_str(),
             bytes: rendition.bytes.into(),

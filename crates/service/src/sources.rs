@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use model::{BlobKey, SourceUrl, Timestamp};
 use pixels::Accepts;
+use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
@@ -20,13 +21,14 @@ use crate::fetch::{Answer, Coding, Errand, Fetched, text_of};
 use crate::flights::Flights;
 use crate::freshness::{Age, CacheHeaders, Freshness};
 use crate::memory::{Memory, Room};
+use crate::meters::Fetch;
 use crate::rendering::{hex, sha256};
-use crate::{DeliveryError, FetchError, RemoteSettings, Service};
+use crate::{Error, FetchError, RemoteSettings, Service};
 
 /// What is known of sources, and what is under way.
 pub(crate) struct Sources {
     pub(crate) memory: Memory,
-    records: Cache<RenditionKey, Arc<Record>>,
+    records: Cache<RenditionKey, Arc<Record>, Size>,
     failures: Cache<RenditionKey, Failure>,
     fetches: Flights<RenditionKey, Result<Known, FetchError>>,
 }
@@ -94,9 +96,15 @@ struct Failure {
     until: Instant,
 }
 
-/// Entries of some hundred bytes each.
-const RECORDS_MAX: usize = 50_000;
+/// Bytes of records in memory, and of one of the usual size.
+const RECORDS_BYTES: u64 = 32 << 20;
+const RECORD_BYTES: u64 = 600;
+
+/// Entries of some hundred bytes.
 const FAILURES_MAX: usize = 10_000;
+
+/// What is no image is kept up to this size, so that its origin is not asked each time.
+const OTHER_BYTES_MAX: u64 = 64 << 10;
 
 /// Bytes of a header which is kept.
 const HEADER_MAX: usize = 1_024;
@@ -108,10 +116,24 @@ impl Sources {
     pub(crate) fn new(settings: &RemoteSettings) -> Self {
         Self {
             memory: Memory::new(settings.memory_bytes),
-            records: Cache::new(RECORDS_MAX),
+            records: Cache::with_weighter(
+                (RECORDS_BYTES / RECORD_BYTES) as usize,
+                RECORDS_BYTES,
+                Size,
+            ),
             failures: Cache::new(FAILURES_MAX),
             fetches: Flights::default(),
         }
+    }
+}
+
+/// Bytes of a record, headers which an origin chose included.
+#[derive(Clone)]
+struct Size;
+
+impl Weighter<RenditionKey, Arc<Record>> for Size {
+    fn weight(&self, _: &RenditionKey, record: &Arc<Record>) -> u64 {
+        RECORD_BYTES + record.headers.bytes()
     }
 }
 
@@ -205,6 +227,23 @@ impl KeptHeaders {
             disposition: text(header::CONTENT_DISPOSITION),
             allow_origin: text(header::ACCESS_CONTROL_ALLOW_ORIGIN),
         }
+    }
+
+    fn bytes(&self) -> u64 {
+        let all = [
+            &self.cache_control,
+            &self.expires,
+            &self.date,
+            &self.vary,
+            &self.etag,
+            &self.last_modified,
+            &self.disposition,
+            &self.allow_origin,
+        ];
+        all.into_iter()
+            .flatten()
+            .map(|text| text.len() as u64)
+            .sum()
     }
 
     /// With what the answer 304 says instead.
@@ -336,9 +375,10 @@ impl Service {
         self.fetch_source(ask, slot, record, false).await
     }
 
-    /// Fetches a source of which nothing usable is left.
-    async fn fetch_again(&self, ask: &SourceAsk) -> Result<Known, FetchError> {
-        self.fetch_source(ask, ask.key("again"), None, true).await
+    /// Fetches a source which is known, and whose bytes have gone.
+    pub(crate) async fn fetch_again(&self, ask: &SourceAsk) -> Result<Known, FetchError> {
+        let slot = ask.key(&format!("again {}", ask.accept()));
+        self.fetch_source(ask, slot, None, true).await
     }
 
     async fn fetch_source(
@@ -359,6 +399,11 @@ impl Service {
                     return Ok(Known::fresh(landed));
                 }
                 let fetched = service.ask_origin(&ask, record.as_deref()).await;
+                service.meters.count_fetch(match &fetched {
+                    Ok(known) if known.found == Found::Unchanged => Fetch::Unchanged,
+                    Ok(_) => Fetch::Fetched,
+                    Err(_) => Fetch::Failed,
+                });
                 fetched.or_else(|error| {
                     let failure = Failure::of(error).inspect(|failure| {
                         service.sources.failures.insert(slot, *failure);
@@ -433,7 +478,8 @@ impl Service {
             age: age_of(&answer.headers),
             headers: KeptHeaders::of(&answer.headers),
         });
-        if record.freshness().storable && self.disk_space.check(record.length).is_ok() {
+        let worth = self.engine.recognise(&bytes).is_ok() || record.length <= OTHER_BYTES_MAX;
+        if record.freshness().storable && worth && self.disk_space.check(record.length).is_ok() {
             let key = ask.bytes_key(&record.version);
             self.renditions.put_note(&key, bytes.clone()).await;
         }
@@ -486,23 +532,16 @@ impl Service {
         }
     }
 
-    /// The bytes of a record: from disk, or fetched again if they have gone.
+    /// The bytes of a record, if they are still on disk.
     pub(crate) async fn source_bytes(
         &self,
         ask: &SourceAsk,
         record: &Record,
-    ) -> Result<Bytes, DeliveryError> {
+    ) -> Result<Option<Bytes>, Error> {
         let room = Room::of(&self.sources.memory, Some(record.length)).await?;
         let key = ask.bytes_key(&record.version);
-        if let Some(bytes) = self.renditions.get_note(&key).await {
-            return Ok(room.keep(bytes));
-        }
-        drop(room);
-        let known = self.fetch_again(ask).await?;
-        match known.bytes {
-            Some(bytes) if known.record.version == record.version => Ok(bytes),
-            _ => Err(DeliveryError::SourceChanged),
-        }
+        let bytes = self.renditions.get_note(&key).await;
+        Ok(bytes.map(|bytes| room.keep(bytes)))
     }
 
     /// Forgets a source and all that was made of it.
