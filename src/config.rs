@@ -435,6 +435,28 @@ mod tests {
     }
 
     #[test]
+    fn remote_images_are_offered_at_the_servers_own_hosts_unless_zones_are_named() {
+        let hosts = |config: Config| -> Vec<String> {
+            let zones = config.remote().zones;
+            zones.iter().map(|zone| zone.host().to_owned()).collect()
+        };
+        let own = load(&[], &[], "").unwrap();
+        assert_eq!(hosts(own), ["127.0.0.1", "localhost"]);
+        let public = "public_url = \"https://img.example/x\"\nlisten = \"10.0.0.1:80\"";
+        let public = load(&[], &[], public).unwrap();
+        assert_eq!(hosts(public), ["img.example", "10.0.0.1"]);
+        let named = load(&[("zones", "a.test, b.test=any")], &[], "").unwrap();
+        assert_eq!(hosts(named), ["a.test", "b.test"]);
+        let off = load(&[("zones", "off")], &[], "").unwrap();
+        assert_eq!(hosts(off), [] as [&str; 0]);
+        let wrong = refusal(&[("zones", "a.test=*")], &[], "");
+        assert!(
+            wrong.contains("zones must be `auto`, `off`, or zones"),
+            "{wrong}"
+        );
+    }
+
+    #[test]
     fn a_flag_beats_a_variable_beats_the_file_beats_the_default() {
         let file = "render_queue = 4\nlog = \"warn\"\nside_max = 7";
         let variables = [("CALOTYPE_RENDER_QUEUE", "3"), ("CALOTYPE_LOG", "error")];

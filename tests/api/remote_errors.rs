@@ -42,6 +42,24 @@ fn script(asked: &Asked) -> Act {
         "short" => raw("200 OK", "Content-Length: 5000\r\n", PHOTO),
         "nonsense" => b"nonsense\r\n\r\n".to_vec(),
         "nothing" => Vec::new(),
+        "huge-length" => raw("200 OK", "Content-Length: 5000000000\r\n", b"few"),
+        "bad-length" => raw("200 OK", "Content-Length: -1\r\n", b"few"),
+        "two-lengths" => raw(
+            "200 OK",
+            "Content-Length: 3\r\nContent-Length: 4\r\n",
+            b"few",
+        ),
+        "huge-chunk" => {
+            let mut answer = raw("200 OK", "Transfer-Encoding: chunked\r\n", b"140000000\r\n");
+            answer.extend([7; 10_000]);
+            return Act::Flood(answer);
+        }
+        "many-headers" => raw("200 OK", &"X-Many: 1\r\n".repeat(5_000), PHOTO),
+        "long-header" => http(
+            "200 OK",
+            &format!("X-Long: {}\r\n", "x".repeat(1 << 20)),
+            PHOTO,
+        ),
         "brotli" => http("200 OK", "Content-Encoding: br\r\n", PHOTO),
         "loop" => to("/loop"),
         "to-nothing" => to("http://"),
@@ -98,6 +116,12 @@ async fn every_failure_of_an_origin_has_its_code() {
         ("short", 422, 9416),
         ("nonsense", 502, 9402),
         ("nothing", 502, 9402),
+        ("huge-length", 413, 9402),
+        ("bad-length", 502, 9402),
+        ("two-lengths", 502, 9402),
+        ("huge-chunk", 413, 9402),
+        ("many-headers", 502, 9402),
+        ("long-header", 502, 9402),
         ("brotli", 415, 9412),
         ("loop", 400, 9421),
         ("to-nothing", 400, 9420),
