@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Installs what the tests of `make test` need into .tools: the official client libraries in Python,
-# TypeScript and Go, and Node and Go themselves where the system has none or old ones.
+# Installs what the tests of `make test` need: into .tools the official client libraries in Python,
+# TypeScript and Go, and Node and Go themselves where the system has none or old ones; PostgreSQL as
+# a package of the system, whose own server is not touched.
 # Does nothing, and quickly, where it is all there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -12,6 +13,10 @@ at_least() {
 
 mkdir -p .tools/bin
 PATH=$PWD/.tools/bin:$PATH
+
+if ! command -v initdb >/dev/null && ! compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; then
+    scripts/install-packages.sh postgresql
+fi
 
 scripts/python-tools.sh .tools/python tests/clients/python/requirements.txt
 

@@ -5,7 +5,13 @@
 //! inserts the record takes the reservation with it, and `abandoned_blobs` hands out what was never
 //! taken, or was released by a deletion.
 
+mod leaves;
+mod postgres;
+mod recent;
+mod sealed_keys;
 mod sqlite;
+
+use std::time::Duration;
 
 use async_trait::async_trait;
 use model::{
@@ -15,9 +21,30 @@ use model::{
 };
 
 use crate::Error;
+pub use postgres::{Postgres, PostgresUrl};
 pub use sqlite::Sqlite;
 
-/// Records. Implemented by `Sqlite`, later by `Postgres`, and by nothing else.
+/// Names statements, and lists them all in `STATEMENTS` for the check at the start.
+macro_rules! statements {
+    ($($(#[$doc:meta])* $name:ident = $sql:expr;)*) => {
+        $($(#[$doc])* const $name: &str = $sql;)*
+        pub(super) const STATEMENTS: &[&str] = &[$($name),*];
+    };
+}
+use statements;
+
+/// A stored value which this program never writes.
+#[derive(Debug, thiserror::Error)]
+#[error("the stored {0} is not valid")]
+struct Corrupt(&'static str);
+
+impl From<Corrupt> for Error {
+    fn from(corrupt: Corrupt) -> Self {
+        Self::Database(corrupt.into())
+    }
+}
+
+/// Records. Implemented by `Sqlite` and `Postgres`, and by nothing else.
 #[async_trait]
 pub trait Catalog: Send + Sync {
     /// Inserts an account together with the variant and the signing key it starts with.
@@ -197,8 +224,15 @@ pub trait Catalog: Send + Sync {
     /// Whether any image has this blob, or any reservation or release names it.
     async fn knows_blob(&self, key: &BlobKey) -> Result<bool, Error>;
 
+    /// Whether this process is the one which does the job for the next while. Others which ask get
+    /// no for so long, by the clock of the catalog, unless they asked first.
+    async fn take_lease(&self, job: &'static str, time: Duration) -> Result<bool, Error>;
+
     /// Answers a trivial query, so that health checks see a broken database.
     async fn ping(&self) -> Result<(), Error>;
+
+    /// Finishes what is under way. Every later call fails.
+    async fn close(&self) -> Result<(), Error>;
 }
 
 /// What turns a draft into an image.

@@ -37,6 +37,15 @@ pub enum Error {
     /// A sealed value does not open with this server's secret key.
     #[error("a stored secret does not open with this server's secret key")]
     Sealed,
+    /// The database cannot be reached, or does not write at present.
+    #[error("the database cannot be reached")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The database did not answer in time. Nobody knows what came of it.
+    #[error("the database did not answer in time")]
+    Timeout,
+    /// All connections to the database are in use.
+    #[error("no connection to the database is free")]
+    Exhausted,
     /// The database failed.
     #[error("the database failed")]
     Database(#[source] Box<dyn std::error::Error + Send + Sync>),

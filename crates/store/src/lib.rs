@@ -10,7 +10,7 @@ pub mod renditions;
 mod vault;
 
 pub use blobs::Blobs;
-pub use catalog::{Catalog, Sqlite};
+pub use catalog::{Catalog, Postgres, PostgresUrl, Sqlite};
 pub use data_folder::DataFolder;
 pub use disk_space::{DiskSpace, SpaceClaim};
 pub use error::Error;

@@ -6,7 +6,6 @@ mod keys;
 mod leaves;
 mod lists;
 mod readers;
-mod recent;
 mod rows;
 mod schema;
 mod sweep;
@@ -18,6 +17,7 @@ mod writer;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use model::{
@@ -27,21 +27,12 @@ use model::{
 use rusqlite::{Connection, ErrorCode, ffi};
 use tokio::task::spawn_blocking;
 
-use super::{Catalog, Filled, ImageEdit, ListQuery};
+use super::recent::{Recent, Touched};
+use super::{Catalog, Corrupt, Filled, ImageEdit, ListQuery, sealed_keys, statements};
 use crate::{Error, Vault};
 use readers::Readers;
-use recent::{Recent, Touched};
 use schema::Durability;
 use writer::{Writer, Writing};
-
-/// Names statements, and lists them all in `STATEMENTS` for the check at the start.
-macro_rules! statements {
-    ($($(#[$doc:meta])* $name:ident = $sql:expr;)*) => {
-        $($(#[$doc])* const $name: &str = $sql;)*
-        pub(super) const STATEMENTS: &[&str] = &[$($name),*];
-    };
-}
-use statements;
 
 /// Records in a database file: any number of readers beside one thread which writes.
 #[derive(Debug)]
@@ -58,11 +49,6 @@ pub struct Sqlite {
 #[derive(Debug, thiserror::Error)]
 #[error("the catalog is closed")]
 struct Closed;
-
-/// A stored value which this program never writes.
-#[derive(Debug, thiserror::Error)]
-#[error("the stored {0} is not valid")]
-struct Corrupt(&'static str);
 
 impl Sqlite {
     /// Opens the database of this path; creates it, or brings its schema up to date. `vault` opens
@@ -100,12 +86,6 @@ impl Sqlite {
             vault,
             temporary: None,
         })
-    }
-
-    /// Finishes what is queued and folds the log into the database. Every later call fails.
-    pub async fn close(&self) -> Result<(), Error> {
-        self.readers.close();
-        self.writer.close().await
     }
 
     /// For reads of one statement, which is a transaction in itself.
@@ -159,7 +139,7 @@ impl Catalog for Sqlite {
         variant: &Variant,
         key: &SigningKey,
     ) -> Result<(), Error> {
-        let sealed = keys::seal(&self.vault, &account.id, key);
+        let sealed = sealed_keys::seal(&self.vault, &account.id, key);
         let (account, variant, name) = (account.clone(), variant.clone(), key.name.clone());
         self.write(Touched::Settings, move |writing| {
             let pk = accounts::insert(writing, &account)?;
@@ -249,7 +229,7 @@ impl Catalog for Sqlite {
         let id = account.clone();
         let read = async {
             let sealed = self.read(move |connection| keys::all(connection, &id));
-            keys::unseal(&self.vault, account, sealed.await?)
+            sealed_keys::unseal(&self.vault, account, sealed.await?)
         };
         self.recent.signing_keys(account, read).await
     }
@@ -260,14 +240,14 @@ impl Catalog for Sqlite {
         key: &SigningKey,
         keys_max: usize,
     ) -> Result<Vec<SigningKey>, Error> {
-        let sealed = keys::seal(&self.vault, account, key);
+        let sealed = sealed_keys::seal(&self.vault, account, key);
         let (id, name) = (account.clone(), key.name.clone());
         let all = self
             .write(Touched::Settings, move |writing| {
                 keys::put(writing, &id, &name, &sealed, keys_max)
             })
             .await?;
-        keys::unseal(&self.vault, account, all)
+        sealed_keys::unseal(&self.vault, account, all)
     }
 
     async fn delete_signing_key(
@@ -276,14 +256,14 @@ impl Catalog for Sqlite {
         name: &KeyName,
         successor: &SigningKey,
     ) -> Result<Vec<SigningKey>, Error> {
-        let sealed = keys::seal(&self.vault, account, successor);
+        let sealed = sealed_keys::seal(&self.vault, account, successor);
         let (id, name, successor) = (account.clone(), name.clone(), successor.name.clone());
         let all = self
             .write(Touched::Settings, move |writing| {
                 keys::delete(writing, &id, &name, &successor, &sealed)
             })
             .await?;
-        keys::unseal(&self.vault, account, all)
+        sealed_keys::unseal(&self.vault, account, all)
     }
 
     async fn variants(&self, account: &AccountId) -> Result<Vec<Variant>, Error> {
@@ -470,8 +450,19 @@ impl Catalog for Sqlite {
             .await
     }
 
+    /// There is one server to a data folder.
+    async fn take_lease(&self, _: &'static str, _: Duration) -> Result<bool, Error> {
+        Ok(true)
+    }
+
     async fn ping(&self) -> Result<(), Error> {
         self.read(sweep::ping).await
+    }
+
+    /// Finishes what is queued and folds the log into the database.
+    async fn close(&self) -> Result<(), Error> {
+        self.readers.close();
+        self.writer.close().await
     }
 }
 
@@ -494,12 +485,6 @@ fn shared_error(error: Arc<rusqlite::Error>) -> Error {
         Error::NoSpace(error.into())
     } else {
         Error::Database(error.into())
-    }
-}
-
-impl From<Corrupt> for Error {
-    fn from(corrupt: Corrupt) -> Self {
-        Self::Database(corrupt.into())
     }
 }
 

@@ -8,6 +8,9 @@ mod images;
 mod keys_and_variants;
 mod lists;
 mod model_based;
+mod nodes;
+#[path = "../../../../tests/support/postgres.rs"]
+mod postgres;
 mod races;
 mod sqlite;
 mod sweep;
@@ -23,6 +26,17 @@ macro_rules! suite {
                     let vault = store::Vault::from_key([7; 32]);
                     let catalog = store::Sqlite::open_in_memory(vault).await.unwrap();
                     crate::$module::$name(&catalog).await;
+                }
+            )*
+        }
+        mod on_postgres {
+            $(
+                #[tokio::test(flavor = "multi_thread")]
+                async fn $name() {
+                    if let Some(url) = crate::postgres::database() {
+                        let catalog = crate::nodes::node(&url).await;
+                        crate::$module::$name(&catalog).await;
+                    }
                 }
             )*
         }

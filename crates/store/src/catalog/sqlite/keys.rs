@@ -1,11 +1,12 @@
-//! Signing keys. Their values are sealed before they come here and opened after they left.
+//! The statements of signing keys.
 
-use model::{AccountId, KeyName, SigningKey};
+use model::{AccountId, KeyName};
 use rusqlite::{Connection, params};
 
 use super::writer::Writing;
 use super::{Corrupt, rows, statements, taken_or};
-use crate::{Error, Vault};
+use crate::Error;
+use crate::catalog::sealed_keys::SealedKey;
 
 statements! {
     ALL =
@@ -15,37 +16,6 @@ statements! {
     INSERT = "INSERT INTO signing_keys (account, name, value) VALUES (?1, ?2, ?3)";
     SET = "UPDATE signing_keys SET value = ?3 WHERE account = ?1 AND name = ?2";
     DELETE = "DELETE FROM signing_keys WHERE account = ?1 AND name = ?2";
-}
-
-/// A key whose value is sealed.
-#[derive(Debug)]
-pub(super) struct SealedKey {
-    name: KeyName,
-    value: Vec<u8>,
-}
-
-/// A sealed value opens only as the key of this name in this account.
-fn context(account: &AccountId, name: &KeyName) -> String {
-    format!("signing key {} of account {account}", name.as_str())
-}
-
-pub(super) fn seal(vault: &Vault, account: &AccountId, key: &SigningKey) -> Vec<u8> {
-    vault.seal(key.value.as_bytes(), &context(account, &key.name))
-}
-
-pub(super) fn unseal(
-    vault: &Vault,
-    account: &AccountId,
-    keys: Vec<SealedKey>,
-) -> Result<Vec<SigningKey>, Error> {
-    let open = |key: SealedKey| {
-        let value = vault.open(&key.value, &context(account, &key.name))?;
-        Ok(SigningKey {
-            name: key.name,
-            value: String::from_utf8(value).map_err(|_| Corrupt("signing key"))?,
-        })
-    };
-    keys.into_iter().map(open).collect()
 }
 
 pub(super) fn all(connection: &Connection, account: &AccountId) -> Result<Vec<SealedKey>, Error> {

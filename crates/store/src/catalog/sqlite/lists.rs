@@ -3,10 +3,11 @@
 use model::{AccountId, Creator, CreatorFilter, Image};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::leaves::{self, Candidate, Keys, Leaf, Range};
+use super::leaves;
 use super::rows::{self, image_columns};
 use super::statements;
 use crate::Error;
+use crate::catalog::leaves::{Candidate, Keys, Leaf, Range, keys};
 use crate::catalog::{ListQuery, Order};
 
 /// A list statement: which columns, by which index, under which conditions, in which order.
@@ -226,7 +227,7 @@ impl List<'_> {
     /// Fills the page with images which satisfy the filter, by way of its rarest condition.
     fn fill(&self, page: &mut Page) -> Result<(), Error> {
         let mut rarest: Option<(i64, Keys)> = None;
-        for keys in leaves::keys(&self.query.filter) {
+        for keys in keys(&self.query.filter) {
             let entries = leaves::count(self.connection, self.account, &keys, COUNTED_MAX)?;
             // Of two equally frequent ones, take the one which is found in order.
             let weight = 2 * entries + i64::from(matches!(keys.range, Range::Between(..)));

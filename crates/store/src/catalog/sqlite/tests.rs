@@ -6,7 +6,6 @@ use model::{
     Metadata, MetadataFilter, SigningKey, Source, Timestamp, Variant,
 };
 
-use super::recent::Touched;
 use super::*;
 use crate::catalog::{ListQuery, Order, Position};
 

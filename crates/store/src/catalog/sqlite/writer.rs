@@ -14,9 +14,9 @@ use model::Timestamp;
 use rusqlite::{Connection, ffi};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-use super::recent::{self, Recent, Touched};
 use super::{Closed, statements};
 use crate::Error;
+use crate::catalog::recent::{Recent, Touched};
 
 statements! {
     BEGIN = "BEGIN IMMEDIATE";
@@ -34,6 +34,9 @@ const GROUP_MAX: usize = 256;
 
 /// Jobs which wait or run; further callers wait before they queue.
 const QUEUE_MAX: usize = 1024;
+
+/// How late a write of another process may be noticed.
+const FOREIGN_NOTICED: Duration = Duration::from_millis(500);
 
 /// After so much silence the log is folded into the database and caches are given back.
 const IDLE: Duration = Duration::from_secs(5);
@@ -191,7 +194,7 @@ fn write(
     let mut last_job = Instant::now();
     let mut resting = false;
     loop {
-        let first = messages.recv_timeout(recent::FOREIGN_NOTICED);
+        let first = messages.recv_timeout(FOREIGN_NOTICED);
         foreign.notice(connection, recent);
         let mut closing = None;
         let mut group = Vec::new();

@@ -1,19 +1,17 @@
-//! Records which were read lately, in memory, for deliveries. They are never stale: whatever is
-//! written moves an epoch on, after its commit and before its caller is answered, and a record
-//! counts only in the epoch in which its reading began. What another process writes, such as a
-//! command beside the server, is noticed by the writer's thread within `FOREIGN_NOTICED`.
+//! Records which were read lately, in memory, for deliveries. Of what this process writes they are
+//! never stale: it moves an epoch on, after its commit and before its caller is answered, and a
+//! record counts only in the epoch in which its reading began. What another process writes, such as
+//! a command beside the server or another node, is looked for several times a second; where looking
+//! can fail, records count only for a while after it succeeded.
 
 use std::fmt;
 use std::hash::{BuildHasher as _, Hash};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use model::{Account, AccountHash, AccountId, Image, ImageId, SigningKey, Variant, VariantName};
 use quick_cache::sync::Cache;
 use quick_cache::{DefaultHashBuilder, Weighter};
-
-/// How late a write of another process may be noticed.
-pub(super) const FOREIGN_NOTICED: Duration = Duration::from_millis(500);
 
 /// Images are spread over so many epochs by their names.
 const IMAGE_EPOCHS: usize = 256;
@@ -32,6 +30,9 @@ type Kept<K, V> = Cache<K, Stamped<V>>;
 /// The records.
 pub(super) struct Recent {
     hasher: DefaultHashBuilder,
+    started: Instant,
+    /// Records count up to this time after the start, in milliseconds.
+    trusted_until: AtomicU64,
     /// Moved on by whatever may have changed anything.
     everything: AtomicU64,
     /// Moved on by changes of accounts, variants and signing keys.
@@ -75,10 +76,22 @@ impl Weighter<(AccountId, ImageId), Stamped<Image>> for ImageWeight {
 }
 
 impl Recent {
+    /// Records count until they are forgotten.
     pub(super) fn new() -> Self {
+        Self::trusted_until(u64::MAX)
+    }
+
+    /// Records count while `trust` says so.
+    pub(super) fn on_trust() -> Self {
+        Self::trusted_until(0)
+    }
+
+    fn trusted_until(millis: u64) -> Self {
         let images = IMAGE_BYTES / (IMAGE_OVERHEAD + 100);
         Self {
             hasher: DefaultHashBuilder::default(),
+            started: Instant::now(),
+            trusted_until: AtomicU64::new(millis),
             everything: AtomicU64::new(0),
             settings: AtomicU64::new(0),
             images: [const { AtomicU64::new(0) }; IMAGE_EPOCHS],
@@ -101,6 +114,19 @@ impl Recent {
         epoch.fetch_add(1, Ordering::SeqCst);
     }
 
+    /// Everything which was written before `looked` has been forgotten: records count until `time`
+    /// has passed since then.
+    pub(super) fn trust(&self, looked: Instant, time: Duration) {
+        let until = (looked + time).saturating_duration_since(self.started);
+        let millis = u64::try_from(until.as_millis()).unwrap_or(u64::MAX);
+        self.trusted_until.store(millis, Ordering::SeqCst);
+    }
+
+    fn is_trusted(&self) -> bool {
+        let until = self.trusted_until.load(Ordering::SeqCst);
+        until == u64::MAX || self.started.elapsed().as_millis() < u128::from(until)
+    }
+
     /// That a write may have changed this image.
     pub(super) fn image_touched(&self, account: &AccountId, id: &ImageId) -> Touched {
         Touched::Images(self.image_epoch(account, id))
@@ -112,7 +138,7 @@ impl Recent {
         read: impl Future<Output = Result<Option<Account>, crate::Error>>,
     ) -> Result<Option<Account>, crate::Error> {
         let epoch = || self.epoch(&self.settings);
-        kept_or_read(&self.accounts, hash, epoch, read).await
+        self.kept_or_read(&self.accounts, hash, epoch, read).await
     }
 
     pub(super) async fn variant(
@@ -123,7 +149,7 @@ impl Recent {
     ) -> Result<Option<Variant>, crate::Error> {
         let key = (account.clone(), name.clone());
         let epoch = || self.epoch(&self.settings);
-        kept_or_read(&self.variants, &key, epoch, read).await
+        self.kept_or_read(&self.variants, &key, epoch, read).await
     }
 
     pub(super) async fn signing_keys(
@@ -133,7 +159,7 @@ impl Recent {
     ) -> Result<Vec<SigningKey>, crate::Error> {
         let epoch = || self.epoch(&self.settings);
         let read = async { read.await.map(Some) };
-        let keys = kept_or_read(&self.keys, account, epoch, read).await?;
+        let keys = self.kept_or_read(&self.keys, account, epoch, read).await?;
         Ok(keys.unwrap_or_default())
     }
 
@@ -145,7 +171,8 @@ impl Recent {
     ) -> Result<Option<Image>, crate::Error> {
         let key = (account.clone(), id.clone());
         let epoch = &self.images[self.image_epoch(account, id)];
-        kept_or_read(&self.image_records, &key, || self.epoch(epoch), read).await
+        self.kept_or_read(&self.image_records, &key, || self.epoch(epoch), read)
+            .await
     }
 
     fn image_epoch(&self, account: &AccountId, id: &ImageId) -> usize {
@@ -156,32 +183,34 @@ impl Recent {
     fn epoch(&self, of: &AtomicU64) -> u64 {
         self.everything.load(Ordering::SeqCst) + of.load(Ordering::SeqCst)
     }
-}
 
-/// The kept record, or the one which is read now. What is not there is not kept.
-async fn kept_or_read<K, V, W>(
-    kept: &Cache<K, Stamped<V>, W>,
-    key: &K,
-    epoch: impl Fn() -> u64,
-    read: impl Future<Output = Result<Option<V>, crate::Error>>,
-) -> Result<Option<V>, crate::Error>
-where
-    K: Clone + Eq + Hash,
-    V: Clone,
-    W: Weighter<K, Stamped<V>> + Clone,
-{
-    // Before the reading begins: a write in between leaves the record with an epoch which is over.
-    let epoch = epoch();
-    if let Some(found) = kept.get(key)
-        && found.epoch == epoch
+    /// The kept record, or the one which is read now. What is not there is not kept.
+    async fn kept_or_read<K, V, W>(
+        &self,
+        kept: &Cache<K, Stamped<V>, W>,
+        key: &K,
+        epoch: impl Fn() -> u64,
+        read: impl Future<Output = Result<Option<V>, crate::Error>>,
+    ) -> Result<Option<V>, crate::Error>
+    where
+        K: Clone + Eq + Hash,
+        V: Clone,
+        W: Weighter<K, Stamped<V>> + Clone,
     {
-        return Ok(Some(found.record));
+        // Before the reading begins: a write in between leaves the record with an epoch which is over.
+        let epoch = epoch();
+        if let Some(found) = kept.get(key)
+            && found.epoch == epoch
+            && self.is_trusted()
+        {
+            return Ok(Some(found.record));
+        }
+        let read = read.await?;
+        if let Some(record) = read.clone() {
+            kept.insert(key.clone(), Stamped { epoch, record });
+        }
+        Ok(read)
     }
-    let read = read.await?;
-    if let Some(record) = read.clone() {
-        kept.insert(key.clone(), Stamped { epoch, record });
-    }
-    Ok(read)
 }
 
 impl fmt::Debug for Recent {
@@ -246,5 +275,22 @@ mod tests {
         assert_eq!(none.unwrap(), None);
         let found = recent.account(&hash, async { Ok(Some(account("new"))) });
         assert!(found.await.unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_record_on_trust_counts_only_while_it_is_trusted() {
+        let recent = Recent::on_trust();
+        let hash = AccountHash::generate();
+        let look = async |stored: &str| {
+            let stored = account(stored);
+            let found = recent.account(&hash, async { Ok(Some(stored)) }).await;
+            found.unwrap().unwrap().name
+        };
+        assert_eq!(look("first").await, "first");
+        assert_eq!(look("second").await, "second", "nothing was trusted yet");
+        recent.trust(Instant::now(), Duration::from_hours(1));
+        assert_eq!(look("third").await, "second");
+        recent.trust(recent.started, Duration::ZERO);
+        assert_eq!(look("fourth").await, "fourth");
     }
 }
