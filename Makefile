@@ -18,8 +18,8 @@ test: setup-build setup-svt setup-tests ## every test; what they need is install
 
 .PHONY: test-quick
 test-quick: ## the tests which need nothing but Rust and a C compiler
-	CALOTYPE_KILL_ROUNDS=2 scripts/test.sh -- --skip sdk_does_everything --skip documented_go_program --skip on_postgres
-	@echo "left out: the official SDKs, PostgreSQL (make test has them)"
+	CALOTYPE_KILL_ROUNDS=2 scripts/test.sh -- --skip sdk_does_everything --skip documented_go_program --skip on_postgres --skip on_s3
+	@echo "left out: the official SDKs, PostgreSQL, S3 (make test has them)"
 
 .PHONY: golden-accept
 golden-accept: ## renew the golden pictures which differ; look at them before you commit

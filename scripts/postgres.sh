@@ -54,7 +54,7 @@ CONF
 start() {
     "${as_user[@]}" postgres -D data -p "$port" >server.log 2>&1 </dev/null &
     server=$!
-    until grep -q 'ready to accept connections' server.log; do
+    until grep -qs 'ready to accept connections' server.log; do
         kill -0 "$server" 2>/dev/null || return 1
         sleep 0.02
     done

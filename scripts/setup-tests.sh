@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests of `make test` need: into .tools the official client libraries in Python,
-# TypeScript and Go, and Node and Go themselves where the system has none or old ones; PostgreSQL as
-# a package of the system, whose own server is not touched.
+# TypeScript and Go, and Node and Go themselves where the system has none or old ones; as
+# packages of the system PostgreSQL and the S3 server of Ceph.
 # Does nothing, and quickly, where it is all there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -16,6 +16,9 @@ PATH=$PWD/.tools/bin:$PATH
 
 if ! command -v initdb >/dev/null && ! compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; then
     scripts/install-packages.sh postgresql
+fi
+if ! command -v radosgw >/dev/null || ! command -v ceph-osd >/dev/null; then
+    scripts/install-packages.sh radosgw ceph-mon ceph-osd ceph-common curl openssl
 fi
 
 scripts/python-tools.sh .tools/python tests/clients/python/requirements.txt

@@ -14,6 +14,7 @@ mod remote;
 pub mod serve;
 mod setting_flags;
 mod sign;
+mod stores;
 mod token;
 mod transform;
 mod variant;

@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use model::{AccountHash, AccountId, GammaDirection, Limits, Policy};
 use service::Ports;
+use store::{Bucket, BucketUrl, PostgresUrl};
 
 pub use base_url::BaseUrl;
 pub use error::Error;
@@ -101,8 +102,21 @@ settings! {
         data_dir: PathBuf, Kind::Path, "./data";
         /// Where records are kept.
         database: Database, Kind::Database, "sqlite:<data_dir>/calotype.db";
+        /// Connections to PostgreSQL which this server may open, and one more.
+        database_connections: usize, Kind::Count(1, 10_000), "16";
         /// Where uploaded bytes are kept.
         blobs: BlobStore, Kind::Blobs, "file:<data_dir>/blobs";
+        /// Where the S3 store is; without it the variables of AWS say, or it is Amazon's.
+        s3_endpoint: Option<BaseUrl>, Kind::Url, "";
+        /// The region of the S3 store; without it the variables of AWS say, or it is `us-east-1`.
+        s3_region: Option<String>, Kind::Word, "";
+        /// Whether the bucket is named in the path of requests rather than in their host.
+        s3_path_style: bool, Kind::Switch, "true";
+        /// The key id for the S3 store; without it the variables of AWS or the role of the machine
+        /// say.
+        s3_access_key_id: Option<Secret>, Kind::Token, "";
+        /// The secret of that key.
+        s3_secret_access_key: Option<Secret>, Kind::Token, "";
         /// The folder of renditions; losing it costs time, never data.
         cache_dir: PathBuf, Kind::Path, "<data_dir>/cache";
         /// Bytes of renditions on disk; the longest unused ones go first.
@@ -125,8 +139,8 @@ settings! {
         account_hash: Option<AccountHash>, Kind::AccountHash, "";
         /// The API token which the first start creates; minted without it.
         api_token: Option<Secret>, Kind::Token, "";
-        /// The key which seals secrets in the database; minted into `<data_dir>/secret.key` without
-        /// it.
+        /// The key which seals secrets in the database, the same on every node; minted into
+        /// `<data_dir>/secret.key` without it.
         secret_key: Option<SecretKey>, Kind::Key, "";
     }
     "Uploads" {
@@ -293,6 +307,8 @@ const fn time(least: u64, most: u64) -> Kind {
 pub enum Database {
     /// `sqlite:PATH`: a file.
     Sqlite(PathBuf),
+    /// `postgres://…`: a database which nodes share.
+    Postgres(PostgresUrl),
 }
 
 /// Where uploaded bytes are kept.
@@ -300,6 +316,8 @@ pub enum Database {
 pub enum BlobStore {
     /// `file:PATH`: a folder.
     Folder(PathBuf),
+    /// `s3://BUCKET/PREFIX`: a bucket which nodes share.
+    Bucket(BucketUrl),
 }
 
 /// How log events are written.
@@ -344,6 +362,20 @@ impl Config {
     /// Resolves and reads the settings.
     pub fn load(sources: Sources<'_>) -> Result<Self, Error> {
         Self::read(&Settings::resolve(sources)?)
+    }
+
+    /// The bucket of this name, with what else the settings say of it.
+    pub fn bucket(&self, url: &BucketUrl) -> Bucket {
+        let (id, secret) = (&self.s3_access_key_id, &self.s3_secret_access_key);
+        let credentials = id.as_ref().zip(secret.as_ref());
+        Bucket {
+            url: url.clone(),
+            endpoint: self.s3_endpoint.as_ref().map(ToString::to_string),
+            region: self.s3_region.clone(),
+            path_style: self.s3_path_style,
+            credentials: credentials
+                .map(|(id, secret)| (id.expose().to_owned(), secret.expose().to_owned())),
+        }
     }
 
     /// Where this server can be reached from the same machine.
@@ -529,8 +561,9 @@ mod tests {
             ("cache_disk_bytes", "10 apples", "like `10MB`"),
             ("source_timeout", "30", "like `500ms`"),
             ("source_timeout", "2h", "from 1ms to 1h"),
-            ("database", "postgres://x", "not in this release"),
-            ("blobs", "s3://x", "not in this release"),
+            ("database", "postgres://", "names no host"),
+            ("database", "mysql://x", "`postgres://` address"),
+            ("blobs", "s3://", "`s3://`"),
             ("account_id", "A", "32 lower-case hexadecimal"),
             ("log_format", "xml", "`auto`, `pretty` or `json`"),
             ("metadata_coercion", "yes", "`true` or `false`"),

@@ -3,25 +3,31 @@
 //!
 //! Eight clients upload, edit and delete until SIGKILL. What was acknowledged must hold after the
 //! restart; what was under way may have happened or not, as a whole. At the end no file may be left
-//! which belongs to no image.
+//! which belongs to no image. All of this holds on SQLite and files, and on PostgreSQL and S3.
 //!
 //! `CALOTYPE_KILL_ROUNDS` sets the number of kills and `CALOTYPE_KILL_SEED` repeats the choices of
 //! a run (though not its timing).
 
 #[path = "support/picture.rs"]
 mod picture;
+#[path = "support/postgres.rs"]
+mod postgres;
+#[path = "support/s3.rs"]
+mod s3;
 #[path = "support/server.rs"]
 mod server;
 
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use futures_util::StreamExt as _;
 use reqwest::multipart::{Form, Part};
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
+use store::{Blobs, Bucket, BucketUrl};
 
 use server::{API_TOKEN, Server, Settings};
 
@@ -34,16 +40,85 @@ const BLOB_GRACE: &str = "10s";
 const SWEEP_DEADLINE: Duration = Duration::from_secs(90);
 
 #[test]
-#[expect(clippy::print_stderr, reason = "the seed repeats a failed run")]
 fn nothing_acknowledged_is_lost_by_a_kill() {
-    let rounds = setting("CALOTYPE_KILL_ROUNDS").unwrap_or(10);
+    kill(10, |data_dir| Place {
+        data_dir,
+        shared: None,
+    });
+}
+
+#[test]
+fn on_postgres_and_s3_nothing_acknowledged_is_lost_by_a_kill() {
+    let (Some(database), Some(bucket)) = (postgres::database(), s3::prefix()) else {
+        return;
+    };
+    kill(4, |data_dir| Place {
+        data_dir,
+        shared: Some((database, bucket)),
+    });
+}
+
+/// Where a server keeps what it acknowledged.
+struct Place {
+    data_dir: PathBuf,
+    shared: Option<(String, s3::Prefix)>,
+}
+
+impl Place {
+    fn start(&self, sweep_interval: &str) -> Server {
+        let mut settings = Settings::new()
+            .data_dir(&self.data_dir)
+            .set("blob-grace", BLOB_GRACE)
+            .set("sweep-interval", sweep_interval);
+        if let Some((database, bucket)) = &self.shared {
+            settings = settings
+                .set("database", database)
+                .set("blobs", &bucket.url)
+                .set("s3-endpoint", &bucket.endpoint)
+                .set("s3-access-key-id", s3::KEY.0)
+                .set("s3-secret-access-key", s3::KEY.1);
+        }
+        settings.start()
+    }
+
+    /// The names of everything in the folder or bucket.
+    async fn stored(&self) -> Vec<String> {
+        let mut names = Vec::new();
+        let Some((_, bucket)) = &self.shared else {
+            files_below(&self.data_dir.join("blobs"), &mut names);
+            return names;
+        };
+        let blobs = Blobs::bucket(&Bucket {
+            url: BucketUrl::parse(&bucket.url).expect("a bucket"),
+            endpoint: Some(bucket.endpoint.clone()),
+            region: None,
+            path_style: true,
+            credentials: Some((s3::KEY.0.to_owned(), s3::KEY.1.to_owned())),
+        });
+        let mut listed = blobs.expect("the bucket opens").list();
+        while let Some(found) = listed.next().await {
+            let (key, _) = found.expect("the bucket is listed");
+            names.push(key.to_string());
+        }
+        names
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "the seed repeats a failed run")]
+fn kill(rounds: u64, place: impl FnOnce(PathBuf) -> Place) {
+    let rounds = setting("CALOTYPE_KILL_ROUNDS").unwrap_or(rounds);
     let seed = setting("CALOTYPE_KILL_SEED").unwrap_or_else(|| {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         now.expect("after 1970").as_millis() as u64
     });
     eprintln!("CALOTYPE_KILL_SEED={seed} CALOTYPE_KILL_ROUNDS={rounds}");
+    let folder = tempfile::tempdir().expect("a temporary folder");
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let workers = runtime.block_on(kill_again_and_again(rounds, seed));
+    let workers = runtime.block_on(kill_again_and_again(
+        &place(folder.path().join("data")),
+        rounds,
+        seed,
+    ));
     let sum = |count: fn(&Worker) -> u64| workers.iter().map(count).sum::<u64>();
     eprintln!(
         "{} requests were acknowledged; of {} under way at a kill {} had been carried out",
@@ -53,16 +128,14 @@ fn nothing_acknowledged_is_lost_by_a_kill() {
     );
 }
 
-async fn kill_again_and_again(rounds: u64, seed: u64) -> Vec<Worker> {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let data_dir = folder.path().join("data");
+async fn kill_again_and_again(place: &Place, rounds: u64, seed: u64) -> Vec<Worker> {
     let mut random = Random(seed);
     let mut workers: Vec<_> = (0..WORKERS)
         .map(|number| Worker::new(number, random.next()))
         .collect();
 
     for round in 1..=rounds {
-        let server = start(&data_dir, "1s");
+        let server = place.start("1s");
         let api = Api::new(&server);
         let killed = Arc::new(AtomicBool::new(false));
         let tasks: Vec<_> = workers
@@ -77,7 +150,7 @@ async fn kill_again_and_again(rounds: u64, seed: u64) -> Vec<Worker> {
             workers.push(task.await.expect("no client met anything but the kill"));
         }
 
-        let server = start(&data_dir, "1h");
+        let server = place.start("1h");
         check(&Api::new(&server), &mut workers, round).await;
         assert!(server.terminate().success(), "round {round}");
     }
@@ -85,22 +158,14 @@ async fn kill_again_and_again(rounds: u64, seed: u64) -> Vec<Worker> {
     let acknowledged: u64 = workers.iter().map(|worker| worker.acknowledged).sum();
     assert!(acknowledged > rounds, "hardly anything was done");
 
-    let server = start(&data_dir, "100ms");
+    let server = place.start("100ms");
     let api = Api::new(&server);
     check(&api, &mut workers, rounds + 1).await;
     let images = workers.iter().map(|worker| worker.images.len()).sum();
-    sweeps_down_to(images, &data_dir.join("blobs")).await;
+    sweeps_down_to(images, place).await;
     check(&api, &mut workers, rounds + 2).await;
     assert!(server.terminate().success());
     workers
-}
-
-fn start(data_dir: &Path, sweep_interval: &str) -> Server {
-    Settings::new()
-        .data_dir(data_dir)
-        .set("blob-grace", BLOB_GRACE)
-        .set("sweep-interval", sweep_interval)
-        .start()
 }
 
 /// Settles what was in doubt, then compares everything with what the clients were told.
@@ -146,12 +211,11 @@ async fn check(api: &Api, workers: &mut [Worker], round: u64) {
     );
 }
 
-/// Waits until there is one file for every image and no other.
-async fn sweeps_down_to(images: usize, folder: &Path) {
+/// Waits until there is one blob for every image and no other.
+async fn sweeps_down_to(images: usize, place: &Place) {
     let deadline = Instant::now() + SWEEP_DEADLINE;
     loop {
-        let mut files = Vec::new();
-        files_below(folder, &mut files);
+        let files = place.stored().await;
         if files.len() == images {
             return;
         }

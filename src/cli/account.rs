@@ -2,7 +2,6 @@ use clap::Subcommand;
 use model::{Account, AccountHash, AccountId};
 use serde_json::{Value, json};
 use service::accounts::{NewAccount, create_account};
-use store::Catalog as _;
 
 use super::local::Local;
 use super::output::Output;
@@ -68,7 +67,7 @@ impl Command {
                 } => {
                     let local = Local::open_or_create(settings.config(variables)?).await?;
                     let new = NewAccount { id, hash, name };
-                    let account = create_account(&local.catalog, new).await?;
+                    let account = create_account(local.catalog.as_ref(), new).await?;
                     output.item(&to_json(&account), to_text(&account))
                 }
                 Self::List { output, settings } => {

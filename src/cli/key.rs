@@ -1,7 +1,6 @@
 use clap::Subcommand;
 use model::{KeyName, SigningKey};
 use serde_json::{Value, json};
-use store::Catalog as _;
 
 use super::local::Local;
 use super::output::Output;

@@ -1,17 +1,18 @@
 //! The catalog named by the settings, opened beside a server which may be running.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use model::{Account, AccountHash, AccountId};
-use store::{Catalog as _, Sqlite, Vault};
+use store::{Catalog, Vault};
 
 use super::setting_flags::QuietFlags;
-use super::{Error, Variables};
+use super::{Error, Variables, stores};
 use crate::config::{Config, Database};
 
 /// The catalog and the settings which named it.
 pub(super) struct Local {
-    pub(super) catalog: Sqlite,
+    pub(super) catalog: Arc<dyn Catalog>,
     pub(super) config: Config,
 }
 
@@ -19,8 +20,9 @@ impl Local {
     /// Opens the catalog, which must exist.
     pub(super) async fn open(flags: QuietFlags, variables: &Variables) -> Result<Self, Error> {
         let config = flags.config(variables)?;
-        let Database::Sqlite(path) = &config.database;
-        if !path.exists() {
+        if let Database::Sqlite(path) = &config.database
+            && !path.exists()
+        {
             return Err(Error::Failed(format!(
                 "there is no database {}; name its folder with --data-dir",
                 path.display()
@@ -31,11 +33,10 @@ impl Local {
 
     /// Opens the catalog, and creates it if need be.
     pub(super) async fn open_or_create(config: Config) -> Result<Self, Error> {
-        let Database::Sqlite(path) = &config.database;
         create_folder(&config.data_dir)?;
-        if let Some(folder) = path
-            .parent()
-            .filter(|folder| !folder.as_os_str().is_empty())
+        if let Database::Sqlite(path) = &config.database
+            && let Some(folder) = path.parent()
+            && !folder.as_os_str().is_empty()
         {
             create_folder(folder)?;
         }
@@ -43,7 +44,7 @@ impl Local {
             Some(key) => Vault::from_key(key.expose()),
             None => Vault::load_or_create(&config.data_dir.join("secret.key"))?,
         };
-        let catalog = Sqlite::open(path, vault).await?;
+        let catalog = stores::catalog(&config, vault).await?;
         Ok(Self { catalog, config })
     }
 

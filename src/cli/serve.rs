@@ -11,11 +11,12 @@ use std::sync::Arc;
 use model::{Account, Permission, Timestamp};
 use service::accounts::{NewAccount, NewToken, create_account, create_token};
 use service::{Addresses, Secrets, Service, Settings};
-use store::{Blobs, Catalog, DataFolder, DiskSpace, Renditions, Sqlite, Vault};
+use store::{Catalog, DataFolder, DiskSpace, Renditions, Vault};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-use crate::config::{BlobStore, Config, Database, LogFormat};
+use super::stores;
+use crate::config::{Config, Database, LogFormat};
 use crate::http::{App, AppSettings, Listener, ListenerSettings};
 
 type Failure = Box<dyn Error + Send + Sync>;
@@ -55,10 +56,9 @@ async fn serve(mut config: Config) -> Result<(), Failure> {
     };
 
     let folder = DataFolder::lock(&config.data_dir)?;
-    let Database::Sqlite(database) = &config.database;
     let vault = match &config.secret_key {
         Some(key) => Vault::from_key(key.expose()),
-        None if database.exists() && !folder.secret_key().exists() => {
+        None if is_sealed(&config.database) && !folder.secret_key().exists() => {
             let key = folder.secret_key();
             let words = format!(
                 "{} is missing, and the database was sealed with it",
@@ -69,13 +69,9 @@ async fn serve(mut config: Config) -> Result<(), Failure> {
         None => Vault::load_or_create(&folder.secret_key())?,
     };
     let secrets = Secrets::of(&vault);
-    let catalog = Arc::new(Sqlite::open(database, vault).await?);
-    let BlobStore::Folder(blob_folder) = &config.blobs;
-    let blobs = Blobs::local(blob_folder)?;
-    let disk_space = DiskSpace::new(
-        vec![config.data_dir.clone(), blob_folder.clone()],
-        config.disk_reserve_bytes,
-    );
+    let catalog = stores::catalog(&config, vault).await?;
+    let blobs = stores::blobs(&config).await?;
+    let disk_space = DiskSpace::new(stores::folders(&config), config.disk_reserve_bytes);
     let renditions = Renditions::open(
         &config.cache_dir,
         config.cache_disk_bytes,
@@ -106,7 +102,11 @@ async fn serve(mut config: Config) -> Result<(), Failure> {
             let _ = metrics_ended.await;
         }))
     });
-    let sweeper = tokio::spawn(sweep_for_ever(service, config.sweep_interval));
+    let sweeper = tokio::spawn(sweep_for_ever(
+        service,
+        catalog.clone(),
+        config.sweep_interval,
+    ));
     greet(&config, first.as_ref())?;
     let end = async {
         tokio::select! {
@@ -123,10 +123,22 @@ async fn serve(mut config: Config) -> Result<(), Failure> {
     }
     sweeper.abort();
     let _ = sweeper.await;
+    // Another node need not wait until the lease lapses.
+    if let Err(error) = catalog.take_lease(SWEEP, std::time::Duration::ZERO).await {
+        tracing::warn!(%error, "the lease of the sweep is left to lapse");
+    }
     catalog.close().await?;
     drop(folder);
     tracing::info!("ended");
     Ok(())
+}
+
+/// Whether there is a database which was sealed with a key. One of PostgreSQL knows by itself.
+fn is_sealed(database: &Database) -> bool {
+    match database {
+        Database::Sqlite(path) => path.exists(),
+        Database::Postgres(_) => false,
+    }
 }
 
 /// Connections of those who watch the server: a few, each with a short question.
@@ -151,20 +163,39 @@ struct First {
     token: String,
 }
 
+/// How long other nodes wait for the one which makes the first account.
+const FIRST_START_MAX: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// How often they look.
+const FIRST_START_LOOK: std::time::Duration = std::time::Duration::from_millis(100);
+
 /// Creates the account and its token if the store has none. A start which was interrupted between
-/// the two is completed by the next.
+/// the two is completed by the next. Of nodes which start at once, one does it.
 async fn first_start(catalog: &dyn Catalog, config: &Config) -> Result<Option<First>, Failure> {
-    let account = match catalog.accounts().await?.as_slice() {
-        [] => {
-            let new = NewAccount {
-                id: config.account_id.clone(),
-                hash: config.account_hash.clone(),
-                name: "Calotype".to_owned(),
-            };
-            create_account(catalog, new).await?
+    let account = loop {
+        let accounts = catalog.accounts().await?;
+        let unfinished = match accounts.as_slice() {
+            [] => None,
+            [account] if is_unfinished(catalog, account).await? => Some(account),
+            _ => return Ok(None),
+        };
+        if !catalog.take_lease("first start", FIRST_START_MAX).await? {
+            tokio::time::sleep(FIRST_START_LOOK).await;
+            continue;
         }
-        [account] if is_unfinished(catalog, account).await? => account.clone(),
-        _ => return Ok(None),
+        match unfinished {
+            Some(account) => break account.clone(),
+            // Another node may have been first between the look and the lease.
+            None if !catalog.accounts().await?.is_empty() => {}
+            None => {
+                let new = NewAccount {
+                    id: config.account_id.clone(),
+                    hash: config.account_hash.clone(),
+                    name: "Calotype".to_owned(),
+                };
+                break create_account(catalog, new).await?;
+            }
+        }
     };
     let given = config
         .api_token
@@ -224,12 +255,25 @@ fn service_settings(config: &Config) -> Settings {
     }
 }
 
-async fn sweep_for_ever(service: Service, interval: std::time::Duration) {
+/// The job which one node does.
+const SWEEP: &str = "sweep";
+
+/// One of the nodes sweeps. When it is gone, another one does after some intervals.
+async fn sweep_for_ever(
+    service: Service,
+    catalog: Arc<dyn Catalog>,
+    interval: std::time::Duration,
+) {
     let mut ticks = tokio::time::interval(interval);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        match service.sweep().await {
+        let swept = match catalog.take_lease(SWEEP, 3 * interval).await {
+            Ok(true) => service.sweep().await,
+            Ok(false) => continue,
+            Err(error) => Err(error.into()),
+        };
+        match swept {
             Ok(swept) if swept == service::Swept::default() => {}
             Ok(swept) => tracing::info!(swept.drafts, swept.blobs, "swept"),
             Err(error) => tracing::error!(%error, "a sweep failed; the next one goes on"),

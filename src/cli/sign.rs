@@ -4,7 +4,6 @@ use clap::ArgGroup;
 use model::signed_url::{PREFIX, signed_path};
 use model::{AccountHash, KeyName, SigningKey, Timestamp};
 use serde_json::json;
-use store::Catalog as _;
 
 use super::local::Local;
 use super::output::Output;

@@ -4,7 +4,6 @@ use clap::Subcommand;
 use model::{ApiToken, Permission, Timestamp, TokenId, TokenState};
 use serde_json::{Value, json};
 use service::accounts::{NewToken, create_token};
-use store::Catalog as _;
 
 use super::local::Local;
 use super::output::Output;
@@ -75,7 +74,8 @@ impl Command {
                         secret: None,
                         expires: expires_in.map(|time| Timestamp::now().after(time)),
                     };
-                    let (token, secret) = create_token(&local.catalog, &account.id, new).await?;
+                    let (token, secret) =
+                        create_token(local.catalog.as_ref(), &account.id, new).await?;
                     let mut json = to_json(&token);
                     json["token"] = secret.as_str().into();
                     output.item(&json, secret)

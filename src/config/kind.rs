@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use model::{AccountHash, AccountId, GammaDirection};
 use service::Ports;
+use store::{BucketUrl, PostgresUrl};
 use tracing_subscriber::EnvFilter;
 
 use super::{
@@ -25,6 +26,8 @@ pub enum Kind {
     Database,
     /// Where uploaded bytes are kept.
     Blobs,
+    /// A name without spaces.
+    Word,
     /// An account's id.
     AccountId,
     /// An account's hash.
@@ -76,8 +79,9 @@ impl Kind {
             Self::Address => "ADDRESS",
             Self::Path | Self::MountPrefix => "PATH",
             Self::Url => "URL",
-            Self::Database => "sqlite:PATH",
-            Self::Blobs => "file:PATH",
+            Self::Database => "DATABASE",
+            Self::Blobs => "BLOBS",
+            Self::Word => "NAME",
             Self::AccountId => "ID",
             Self::AccountHash => "HASH",
             Self::Token => "TOKEN",
@@ -104,8 +108,9 @@ impl Kind {
             Self::Url => {
                 "an `http://` or `https://` address without user, query or fragment".into()
             }
-            Self::Database => "`sqlite:` and a path".into(),
-            Self::Blobs => "`file:` and a path".into(),
+            Self::Database => "`sqlite:` and a path, or a `postgres://` address".into(),
+            Self::Blobs => "`file:` and a path, or `s3://` and a bucket".into(),
+            Self::Word => "a name without spaces".into(),
             Self::AccountId => "32 lower-case hexadecimal characters".into(),
             Self::AccountHash => "22 base64url characters".into(),
             Self::Token => "printable ASCII without spaces".into(),
@@ -193,7 +198,11 @@ read_with! {
     };
     SecretKey: |text, _| SecretKey::parse(text);
     String: |text, kind| {
-        let valid = kind != Kind::LogFilter || EnvFilter::try_new(text).is_ok();
+        let valid = match kind {
+            Kind::LogFilter => EnvFilter::try_new(text).is_ok(),
+            Kind::Word => text.bytes().all(|byte| byte.is_ascii_graphic()),
+            _ => true,
+        };
         valid.then(|| text.to_owned())
     };
     LogFormat: |text, _| LogFormat::parse(text);
@@ -216,7 +225,7 @@ read_with! {
 impl Value for Database {
     fn read(text: &str, kind: Kind) -> Result<Self, String> {
         if text.starts_with("postgres:") || text.starts_with("postgresql:") {
-            return Err("names PostgreSQL, which is not in this release".into());
+            return PostgresUrl::parse(text).map(Self::Postgres);
         }
         if text == "sqlite::memory:" {
             return Err("must be a file: a database in memory would lose every image".into());
@@ -228,8 +237,8 @@ impl Value for Database {
 
 impl Value for BlobStore {
     fn read(text: &str, kind: Kind) -> Result<Self, String> {
-        if text.starts_with("s3:") {
-            return Err("names S3, which is not in this release".into());
+        if let Some(url) = BucketUrl::parse(text) {
+            return Ok(Self::Bucket(url));
         }
         let path = path_of(text, "file:").ok_or_else(|| must(kind))?;
         Ok(Self::Folder(path))
@@ -368,11 +377,18 @@ mod tests {
     }
 
     #[test]
-    fn backends_of_later_releases_are_named() {
-        let database = Database::read("postgres://db/x", Kind::Database);
-        assert!(database.unwrap_err().contains("not in this release"));
-        let blobs = BlobStore::read("s3://bucket", Kind::Blobs);
-        assert!(blobs.unwrap_err().contains("not in this release"));
+    fn shared_backends_are_addresses() {
+        let text = "postgres://u:p@db/x";
+        let database = Database::read(text, Kind::Database).unwrap();
+        assert_eq!(
+            database,
+            Database::Postgres(PostgresUrl::parse(text).unwrap())
+        );
+        assert!(!format!("{database:?}").contains(":p@"));
+        let blobs = BlobStore::read("s3://bucket/a", Kind::Blobs).unwrap();
+        let url = BucketUrl::parse("s3://bucket/a").unwrap();
+        assert_eq!(blobs, BlobStore::Bucket(url));
+        assert!(BlobStore::read("s3://", Kind::Blobs).is_err());
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::kind::Value;
 use super::setting::PREFIX;
-use super::{BaseUrl, Error, SETTINGS, Setting};
+use super::{BaseUrl, Error, Kind, SETTINGS, Setting};
 
 /// Everything settings are read from. Nothing else is looked at, so that tests are complete.
 pub struct Sources<'a> {
@@ -60,9 +60,15 @@ pub struct Given {
 }
 
 impl Given {
-    /// The text, unless it is a secret.
-    pub fn shown(&self) -> Option<&str> {
-        (!self.setting.kind.is_secret()).then_some(&self.text)
+    /// The text, unless it is a secret; an address without its password.
+    pub fn shown(&self) -> Option<String> {
+        if self.setting.kind.is_secret() {
+            return None;
+        }
+        let address = (self.setting.kind == Kind::Database)
+            .then(|| store::PostgresUrl::parse(&self.text).ok())
+            .flatten();
+        Some(address.map_or_else(|| self.text.clone(), |address| address.to_string()))
     }
 
     /// Whether there is a text at all.

@@ -249,6 +249,17 @@ impl From<Error> for ApiError {
                 )
                 .without_retry()
             }
+            Error::Store(
+                store::Error::Unavailable(_) | store::Error::Timeout | store::Error::Exhausted,
+            ) => {
+                log(&error);
+                Self::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    code::STORAGE,
+                    "Error received from the storage: it does not answer at present",
+                )
+                .retry_after(1)
+            }
             Error::Store(_) => {
                 log(&error);
                 Self::new(

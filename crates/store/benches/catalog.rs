@@ -1,12 +1,13 @@
-//! How fast the embedded catalog is at scale: loads images into a temporary folder and prints what
-//! the calls of the service cost.
+//! How fast the catalog is at scale: loads images into a temporary folder and prints what the calls
+//! of the service cost.
 //!
 //! `CALOTYPE_BENCH_IMAGES` sets how many images (1,000,000 by default), `CALOTYPE_BENCH_FOLDER`
-//! where (a database which is there already is measured as it is).
+//! where, and `CALOTYPE_BENCH_DATABASE` a PostgreSQL database instead. One which is there already is
+//! measured as it is.
 
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -19,7 +20,7 @@ use model::{
 };
 use serde_json::json;
 use store::catalog::{ListQuery, Order, Position};
-use store::{Catalog, Sqlite, Vault};
+use store::{Catalog, Postgres, PostgresUrl, Sqlite, Vault};
 
 const ACCOUNTS: usize = 10;
 const CREATORS: u64 = 1_000;
@@ -36,33 +37,60 @@ fn main() {
     let folder = std::env::var("CALOTYPE_BENCH_FOLDER");
     let folder = folder.map_or(temporary.path().to_owned(), PathBuf::from);
     let runtime = tokio::runtime::Runtime::new().expect("a runtime starts");
-    runtime.block_on(run(&folder.join("catalog.sqlite"), images));
+    let database = std::env::var("CALOTYPE_BENCH_DATABASE");
+    let database = database.map_or_else(
+        |_| Database::Sqlite(folder.join("catalog.sqlite")),
+        |url| Database::Postgres(PostgresUrl::parse(&url).expect("a PostgreSQL address")),
+    );
+    runtime.block_on(run(&database, images));
 }
 
 fn setting(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
-async fn run(path: &Path, images: u64) {
-    let catalog = open(path).await;
+/// What is measured.
+enum Database {
+    Sqlite(PathBuf),
+    Postgres(PostgresUrl),
+}
+
+impl Database {
+    async fn open(&self) -> Arc<dyn Catalog> {
+        let vault = Vault::from_key([7; 32]);
+        match self {
+            Self::Sqlite(path) => {
+                Arc::new(Sqlite::open(path, vault).await.expect("the catalog opens"))
+            }
+            Self::Postgres(url) => {
+                let opened = Postgres::open(url, 32, vault).await;
+                Arc::new(opened.expect("the catalog opens"))
+            }
+        }
+    }
+}
+
+async fn run(database: &Database, images: u64) {
+    let catalog = database.open().await;
     if catalog.accounts().await.expect("accounts").is_empty() {
-        load(&catalog, images).await;
+        load(catalog.as_ref(), images).await;
         catalog.close().await.expect("the catalog closes");
     }
-    let size = path.metadata().expect("the database is a file").len();
-    println!("size: {} MB", size / 1_000_000);
     drop(catalog);
+    if let Database::Sqlite(path) = database {
+        let size = path.metadata().expect("the database is a file").len();
+        println!("size: {} MB", size / 1_000_000);
+    }
 
     let start = Instant::now();
-    let catalog = open(path).await;
+    let catalog = database.open().await;
     let accounts = catalog.accounts().await.expect("accounts");
     println!("open and first query: {:?}", start.elapsed());
     let hot = accounts[0].id.clone();
-    let count = count(&catalog, &hot, &CreatorFilter::Any).await;
+    let count = count(catalog.as_ref(), &hot, &CreatorFilter::Any).await;
     println!("images of the hot account: {count}");
 
-    lists(&catalog, &hot, count).await;
-    let catalog = Arc::new(catalog);
+    lists(catalog.as_ref(), &hot, count).await;
     point_reads(&catalog, &hot).await;
     for clients in [1, 16, 32] {
         inserts(&catalog, &hot, clients).await;
@@ -70,12 +98,7 @@ async fn run(path: &Path, images: u64) {
     catalog.close().await.expect("the catalog closes");
 }
 
-async fn open(path: &Path) -> Sqlite {
-    let vault = Vault::from_key([7; 32]);
-    Sqlite::open(path, vault).await.expect("the catalog opens")
-}
-
-async fn load(catalog: &Sqlite, images: u64) {
+async fn load(catalog: &dyn Catalog, images: u64) {
     let mut accounts = Vec::new();
     for number in 0..ACCOUNTS {
         let account = Account {
@@ -114,7 +137,7 @@ async fn load(catalog: &Sqlite, images: u64) {
     println!("load: {rate:.0} images/s, reservations included");
 }
 
-async fn insert(catalog: &Sqlite, account: &AccountId, number: u64) {
+async fn insert(catalog: &dyn Catalog, account: &AccountId, number: u64) {
     let image = image(number);
     let blob = image.source.as_ref().map(|source| &source.blob);
     let blob = blob.expect("the image is no draft");
@@ -173,7 +196,7 @@ fn image(number: u64) -> Image {
     }
 }
 
-async fn lists(catalog: &Sqlite, hot: &AccountId, count: u64) {
+async fn lists(catalog: &dyn Catalog, hot: &AccountId, count: u64) {
     let middle = catalog
         .images_at(hot, &CreatorFilter::Any, count / 2, 1)
         .await
@@ -241,7 +264,7 @@ fn is(creator: &str) -> CreatorFilter {
     Creator::from_stored(creator.to_owned()).map_or(CreatorFilter::Any, CreatorFilter::Is)
 }
 
-async fn count(catalog: &Sqlite, account: &AccountId, creator: &CreatorFilter) -> u64 {
+async fn count(catalog: &dyn Catalog, account: &AccountId, creator: &CreatorFilter) -> u64 {
     catalog
         .image_count(account, creator)
         .await
@@ -264,7 +287,7 @@ where
     println!("{name}: {images} images in {:?}", times[times.len() / 2]);
 }
 
-async fn point_reads(catalog: &Arc<Sqlite>, hot: &AccountId) {
+async fn point_reads(catalog: &Arc<dyn Catalog>, hot: &AccountId) {
     let mut ids = Vec::new();
     // More than are kept in memory, so that the database is measured.
     for part in 0..100 {
@@ -307,7 +330,7 @@ async fn point_reads(catalog: &Arc<Sqlite>, hot: &AccountId) {
     }
 }
 
-async fn inserts(catalog: &Arc<Sqlite>, hot: &AccountId, clients: u64) {
+async fn inserts(catalog: &Arc<dyn Catalog>, hot: &AccountId, clients: u64) {
     // Ids which no run used before.
     let first = u64::from_le_bytes(model::random_bytes()) >> 2;
     let start = Instant::now();
@@ -318,7 +341,7 @@ async fn inserts(catalog: &Arc<Sqlite>, hot: &AccountId, clients: u64) {
             let mut inserted = 0_u64;
             while Instant::now() < end {
                 let number = first + client * 1_000_000 + inserted;
-                insert(&catalog, &hot, number).await;
+                insert(catalog.as_ref(), &hot, number).await;
                 inserted += 1;
             }
             inserted

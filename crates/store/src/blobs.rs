@@ -1,5 +1,7 @@
 //! Bytes at rest: the uploaded sources.
 
+mod bucket;
+
 use std::collections::HashSet;
 use std::fs;
 use std::io;
@@ -13,18 +15,31 @@ use futures_util::stream::{self, BoxStream};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use model::{BlobKey, Timestamp};
 use object_store::local::LocalFileSystem;
-use object_store::{ObjectStore, ObjectStoreExt as _, PutMode, PutPayload};
+use object_store::{ObjectStore, ObjectStoreExt as _, PutMode, PutPayload, WriteMultipart};
 
 use crate::Error;
 use crate::data_folder::sync_folder;
+pub use bucket::{Bucket, BucketUrl};
+
+/// Larger blobs go to a bucket in parts, so many at a time.
+const PART_BYTES: usize = 8 << 20;
+const PARTS_AT_ONCE: usize = 4;
 
 /// Blobs in an object store: `o/ab/cd/<key>` where `ab` and `cd` begin the key. A blob is written
 /// once and never changed.
 #[derive(Clone, Debug)]
 pub struct Blobs {
     store: Arc<dyn ObjectStore>,
-    root: PathBuf,
-    writing: Writing,
+    place: Place,
+}
+
+/// What they are kept in.
+#[derive(Clone, Debug)]
+enum Place {
+    /// Files, which are synced.
+    Folder { root: PathBuf, writing: Writing },
+    /// Objects, which are durable when they were accepted.
+    Bucket,
 }
 
 /// The keys which are being written.
@@ -56,24 +71,67 @@ impl Blobs {
             .map_err(unusable)?;
         Ok(Self {
             store: Arc::new(store.with_fsync(true)),
-            root: root.to_owned(),
-            writing,
+            place: Place::Folder {
+                root: root.to_owned(),
+                writing,
+            },
         })
     }
 
-    /// Writes a blob. It is durable when this returns. `Taken` if the key exists.
+    /// Blobs as objects in a bucket, which other nodes may use at the same time.
+    pub fn bucket(bucket: &Bucket) -> Result<Self, Error> {
+        Ok(Self {
+            store: bucket.open()?,
+            place: Place::Bucket,
+        })
+    }
+
+    /// Asks the store for something, so that a wrong bucket or key is found at the start.
+    pub async fn check(&self) -> Result<(), Error> {
+        let mut found = self.list();
+        found.next().await.transpose().map(drop)
+    }
+
+    /// Writes a blob. It is durable when this returns. In a folder, `Taken` if the key exists; a
+    /// bucket does not look, and the same bytes may be written twice, after an answer was lost.
     pub async fn put(&self, key: &BlobKey, bytes: Bytes) -> Result<(), Error> {
-        let _writing = self.writing.enter(key);
+        let location = location(key);
+        let (mode, _writing) = match &self.place {
+            Place::Folder { writing, .. } => (PutMode::Create, Some(writing.enter(key))),
+            Place::Bucket if bytes.len() > PART_BYTES => {
+                return self.put_in_parts(&location, bytes).await;
+            }
+            Place::Bucket => (PutMode::Overwrite, None),
+        };
         let payload = PutPayload::from_bytes(bytes);
-        match self
-            .store
-            .put_opts(&location(key), payload, PutMode::Create.into())
-            .await
-        {
+        match self.store.put_opts(&location, payload, mode.into()).await {
             Ok(_) => Ok(()),
             Err(object_store::Error::AlreadyExists { .. }) => Err(Error::Taken),
             Err(error) => Err(Error::blobs(error)),
         }
+    }
+
+    /// The object is there after its last part, or not at all.
+    async fn put_in_parts(
+        &self,
+        location: &object_store::path::Path,
+        bytes: Bytes,
+    ) -> Result<(), Error> {
+        let upload = self.store.put_multipart(location).await;
+        let mut writer =
+            WriteMultipart::new_with_chunk_size(upload.map_err(Error::blobs)?, PART_BYTES);
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            if let Err(error) = writer.wait_for_capacity(PARTS_AT_ONCE).await {
+                // What is not given up is the bucket's to expire.
+                if let Err(error) = writer.abort().await {
+                    tracing::warn!(%error, "an unfinished upload is left in the bucket");
+                }
+                return Err(Error::blobs(error));
+            }
+            writer.put(rest.split_to(PART_BYTES.min(rest.len())));
+        }
+        writer.finish().await.map(drop).map_err(Error::blobs)
     }
 
     /// The bytes of a blob.
@@ -101,7 +159,8 @@ impl Blobs {
         Ok(found.map(|found| found.size))
     }
 
-    /// Deletes blobs; those which do not exist are deleted already. Durable when it returns: a blob
+    /// Deletes blobs, in a bucket a thousand with one request; those which do not exist are deleted
+    /// already. Durable when it returns: a blob
     /// which came back after a power cut would belong to nobody. One which cannot be deleted does
     /// not keep the others from it.
     pub async fn delete(&self, keys: &[BlobKey]) -> Result<(), Error> {
@@ -114,7 +173,7 @@ impl Blobs {
                 Err(error) => failed = Some(Error::blobs(error)),
             }
         }
-        let folders: HashSet<PathBuf> = keys.iter().map(|key| self.folder_of(key)).collect();
+        let folders = self.folders_of(keys);
         let synced = tokio::task::spawn_blocking(move || {
             folders
                 .iter()
@@ -130,9 +189,16 @@ impl Blobs {
         }
     }
 
-    fn folder_of(&self, key: &BlobKey) -> PathBuf {
-        let key = key.to_string();
-        self.root.join("o").join(&key[..2]).join(&key[2..4])
+    /// The folders in which these are files.
+    fn folders_of(&self, keys: &[BlobKey]) -> HashSet<PathBuf> {
+        let Place::Folder { root, .. } = &self.place else {
+            return HashSet::new();
+        };
+        let folder = |key: &BlobKey| {
+            let key = key.to_string();
+            root.join("o").join(&key[..2]).join(&key[2..4])
+        };
+        keys.iter().map(folder).collect()
     }
 
     /// Every blob with the time of its writing, in no order.

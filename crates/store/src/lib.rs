@@ -9,7 +9,7 @@ mod error;
 pub mod renditions;
 mod vault;
 
-pub use blobs::Blobs;
+pub use blobs::{Blobs, Bucket, BucketUrl};
 pub use catalog::{Catalog, Postgres, PostgresUrl, Sqlite};
 pub use data_folder::DataFolder;
 pub use disk_space::{DiskSpace, SpaceClaim};

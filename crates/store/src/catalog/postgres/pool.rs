@@ -151,7 +151,8 @@ impl Pool {
         let place = place.map_err(|_| Error::Database(Closed.into()))?;
         let connection = match self.idle() {
             Some(connection) => connection,
-            None => self.connect().await?,
+            // Seldom, and large.
+            None => Box::pin(self.open(|| self.idle())).await?,
         };
         Ok(Lent {
             connection: Some(connection),
@@ -169,6 +170,11 @@ impl Pool {
 
     /// A connection beside the pool.
     pub(super) async fn connect(&self) -> Result<Connection, Error> {
+        self.open(|| None).await
+    }
+
+    /// Opens a connection, unless another one comes free while the server has no place for it.
+    async fn open(&self, freed: impl Fn() -> Option<Connection>) -> Result<Connection, Error> {
         let until = Instant::now() + RETRY_MAX;
         loop {
             match timeout(CONNECT_MAX, self.try_connect()).await {
@@ -178,6 +184,9 @@ impl Pool {
                 }
                 Ok(Err(_)) => sleep(RETRY_EVERY).await,
                 Err(_) => return Err(Error::Timeout),
+            }
+            if let Some(connection) = freed() {
+                return Ok(connection);
             }
         }
     }

@@ -81,9 +81,15 @@ async fn check_server(connection: &Connection) -> Result<(), Error> {
 }
 
 async fn migrate(connection: &Connection) -> Result<(), Error> {
-    connection
-        .batch("CREATE TABLE IF NOT EXISTS schema_version (version BIGINT NOT NULL)")
+    let row = connection
+        .query_one("SELECT to_regclass('schema_version') IS NULL", &[])
         .await?;
+    // Not IF NOT EXISTS, for which a role must be allowed to create tables that are there.
+    if row.try_get(0)? {
+        connection
+            .batch("CREATE TABLE schema_version (version BIGINT NOT NULL)")
+            .await?;
+    }
     let row = connection
         .query_one("SELECT coalesce(max(version), 0) FROM schema_version", &[])
         .await?;
@@ -134,17 +140,17 @@ async fn check_statements(connection: &Connection) -> Result<(), Error> {
 
 /// All nodes must have the same secret key: what one seals, the others open.
 async fn check_seal(connection: &Connection, vault: &Vault) -> Result<(), Error> {
-    match connection.query_opt(SEAL, &[]).await? {
-        Some(row) => match vault.open(row.try_get(0)?, SEAL_CONTEXT) {
-            Ok(_) => Ok(()),
-            Err(_) => Err(Error::Schema(
+    let Some(row) = connection.query_opt(SEAL, &[]).await? else {
+        let sealed = vault.seal(SEALED, SEAL_CONTEXT);
+        connection.execute(INSERT_SEAL, &[&sealed]).await?;
+        return Ok(());
+    };
+    vault
+        .open(row.try_get(0)?, SEAL_CONTEXT)
+        .map(drop)
+        .map_err(|_| {
+            Error::Schema(
                 "it was made with another `secret_key`; every node needs the same".to_owned(),
-            )),
-        },
-        None => {
-            let sealed = vault.seal(SEALED, SEAL_CONTEXT);
-            connection.execute(INSERT_SEAL, &[&sealed]).await?;
-            Ok(())
-        }
-    }
+            )
+        })
 }

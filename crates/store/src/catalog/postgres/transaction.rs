@@ -26,10 +26,10 @@ pub(super) async fn read<T>(
     let mut repeats = 0;
     loop {
         let mut connection = pool.lend().await?;
-        connection.mark_busy();
+        // If this is dropped in the middle, the answer which still comes is nobody's.
         let outcome = in_time(work(&connection)).await;
-        if answered(&outcome) {
-            connection.mark_clean();
+        if matches!(outcome, Err(Error::Timeout | Error::Unavailable(_))) {
+            connection.mark_busy();
         }
         match outcome {
             Err(error) if is_lost(&error) && repeats < REPEATS_MAX => repeats += 1,
@@ -110,11 +110,6 @@ async fn end(connection: &mut Lent, word: &str) -> Result<(), Error> {
 
 async fn in_time<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     timeout(WORK_MAX, work).await.unwrap_or(Err(Error::Timeout))
-}
-
-/// Whether the connection has nothing left to answer.
-fn answered<T>(outcome: &Result<T, Error>) -> bool {
-    !matches!(outcome, Err(Error::Timeout | Error::Unavailable(_)))
 }
 
 /// Whether a transaction was undone for the sake of another one.

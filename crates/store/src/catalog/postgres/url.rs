@@ -12,7 +12,7 @@ use tokio_postgres::config::SslMode;
 /// does not show its password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PostgresUrl {
-    pub(super) config: Config,
+    pub(super) config: Box<Config>,
     pub(super) trust: Trust,
     /// The certificates which are trusted instead of those of the system.
     pub(super) roots: Option<PathBuf>,
@@ -71,7 +71,7 @@ impl PostgresUrl {
             config.connect_timeout(super::pool::CONNECT_MAX);
         }
         Ok(Self {
-            config,
+            config: Box::new(config),
             trust,
             roots,
             shown: without_password(text),

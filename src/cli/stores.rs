@@ -1,0 +1,39 @@
+//! The catalog and the blobs which the settings name.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use store::{Blobs, Catalog, Error, Postgres, Sqlite, Vault};
+
+use crate::config::{BlobStore, Config, Database};
+
+/// Opens the catalog, and brings it up to date.
+pub(super) async fn catalog(config: &Config, vault: Vault) -> Result<Arc<dyn Catalog>, Error> {
+    Ok(match &config.database {
+        Database::Sqlite(path) => Arc::new(Sqlite::open(path, vault).await?),
+        Database::Postgres(url) => {
+            Arc::new(Postgres::open(url, config.database_connections, vault).await?)
+        }
+    })
+}
+
+/// Opens the blobs, and tries whether a bucket answers.
+pub(super) async fn blobs(config: &Config) -> Result<Blobs, Error> {
+    match &config.blobs {
+        BlobStore::Folder(folder) => Blobs::local(folder),
+        BlobStore::Bucket(url) => {
+            let blobs = Blobs::bucket(&config.bucket(url))?;
+            blobs.check().await?;
+            Ok(blobs)
+        }
+    }
+}
+
+/// The folders in which something is kept for good, and whose disks must not be full.
+pub(super) fn folders(config: &Config) -> Vec<PathBuf> {
+    let mut folders = vec![config.data_dir.clone()];
+    if let BlobStore::Folder(folder) = &config.blobs {
+        folders.push(folder.clone());
+    }
+    folders
+}

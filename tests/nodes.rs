@@ -1,0 +1,225 @@
+//! Two real servers on one PostgreSQL and one bucket: what one acknowledges the other knows, within
+//! a second.
+
+#[path = "support/picture.rs"]
+mod picture;
+#[path = "support/postgres.rs"]
+mod postgres;
+#[path = "support/s3.rs"]
+mod s3;
+#[path = "support/server.rs"]
+mod server;
+
+use std::time::{Duration, Instant};
+
+use reqwest::multipart::{Form, Part};
+use reqwest::{Client, Response, StatusCode};
+use serde_json::{Value, json};
+
+use server::{ACCOUNT_HASH, API_TOKEN, Server, Settings};
+
+/// How late a node may see what another one did.
+const SEEN: Duration = Duration::from_secs(1);
+
+const SECRET_KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+
+/// Servers which share everything but their data folders.
+struct Nodes {
+    database: String,
+    bucket: s3::Prefix,
+}
+
+impl Nodes {
+    /// Without the servers behind them the test is not run.
+    fn new() -> Option<Self> {
+        Some(Self {
+            database: postgres::database()?,
+            bucket: s3::prefix()?,
+        })
+    }
+
+    fn settings(&self) -> Settings {
+        Settings::new()
+            .set("database", &self.database)
+            .set("blobs", &self.bucket.url)
+            .set("s3-endpoint", &self.bucket.endpoint)
+            .set("s3-access-key-id", s3::KEY.0)
+            .set("s3-secret-access-key", s3::KEY.1)
+            .set("secret-key", SECRET_KEY)
+            .set("sweep-interval", "100ms")
+    }
+
+    fn start(&self) -> Server {
+        self.settings().start()
+    }
+
+    /// Two of them, which start at the same time.
+    fn start_two(&self) -> (Server, Server) {
+        std::thread::scope(|scope| {
+            let other = scope.spawn(|| self.start());
+            (self.start(), other.join().expect("it starts"))
+        })
+    }
+}
+
+fn client() -> Client {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Client::new()
+}
+
+async fn upload(client: &Client, node: &Server, id: &str, comment: &[u8]) -> (StatusCode, Value) {
+    let form = Form::new().text("id", id.to_owned()).part(
+        "file",
+        Part::bytes(picture::gif(comment)).file_name("a.gif"),
+    );
+    let request = client.post(format!("{}/v1", node.images_url()));
+    let sent = request.bearer_auth(API_TOKEN).multipart(form).send().await;
+    let answer = sent.expect("the node answers");
+    (answer.status(), answer.json().await.expect("JSON"))
+}
+
+async fn deliver(client: &Client, node: &Server, id: &str) -> Response {
+    let url = format!("{}/{ACCOUNT_HASH}/{id}/public", node.url());
+    client.get(url).send().await.expect("the node answers")
+}
+
+async fn blob(client: &Client, node: &Server, id: &str) -> (StatusCode, Vec<u8>) {
+    let url = format!("{}/v1/{id}/blob", node.images_url());
+    let sent = client.get(url).bearer_auth(API_TOKEN).send().await;
+    let answer = sent.expect("the node answers");
+    let status = answer.status();
+    (status, answer.bytes().await.expect("a body").to_vec())
+}
+
+/// Delivers until the answer has this status. One which was asked for in time may have another.
+async fn sees(client: &Client, node: &Server, id: &str, expected: StatusCode) {
+    let start = Instant::now();
+    loop {
+        let asked = start.elapsed();
+        let status = deliver(client, node, id).await.status();
+        if status == expected {
+            return;
+        }
+        assert!(asked < SEEN, "a node still answers {status} for {id}");
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_postgres_and_s3_what_one_node_does_the_other_shows() {
+    let Some(nodes) = Nodes::new() else { return };
+    let (one, other) = nodes.start_two();
+    let client = client();
+
+    let (status, answer) = upload(&client, &one, "cats/tom", b"tom").await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    assert_eq!(deliver(&client, &other, "cats/tom").await.status(), 200);
+    let (status, bytes) = blob(&client, &other, "cats/tom").await;
+    assert_eq!((status, bytes), (StatusCode::OK, picture::gif(b"tom")));
+
+    // Made private on one node, it is no longer shown by the other.
+    let url = format!("{}/v1/cats%2Ftom", one.images_url());
+    let edit = client.patch(&url).bearer_auth(API_TOKEN);
+    let edited = edit.json(&json!({ "metadata": { "a": 1 } })).send().await;
+    assert_eq!(edited.expect("an answer").status(), 200);
+    let (status, answer) = upload(&client, &one, "cats/jerry", b"jerry").await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    sees(&client, &other, "cats/jerry", StatusCode::OK).await;
+
+    let deleted = client.delete(&url).bearer_auth(API_TOKEN).send().await;
+    assert_eq!(deleted.expect("an answer").status(), 200);
+    sees(&client, &other, "cats/tom", StatusCode::NOT_FOUND).await;
+    let (status, _) = blob(&client, &other, "cats/tom").await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    assert_eq!(deliver(&client, &other, "cats/jerry").await.status(), 200);
+
+    // A third node, which comes later, knows it all; and a first account is made only once.
+    drop(one);
+    let third = nodes.start();
+    assert_eq!(deliver(&client, &third, "cats/jerry").await.status(), 200);
+    assert_eq!(deliver(&client, &third, "cats/tom").await.status(), 404);
+    let accounts = client
+        .get(format!("{}/accounts", third.api_url()))
+        .bearer_auth(API_TOKEN)
+        .send()
+        .await;
+    let accounts: Value = accounts.expect("an answer").json().await.expect("JSON");
+    assert_eq!(accounts["result"].as_array().map(Vec::len), Some(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_postgres_and_s3_one_of_two_uploads_of_one_id_wins() {
+    let Some(nodes) = Nodes::new() else { return };
+    let (one, other) = nodes.start_two();
+    let client = client();
+    for round in 0..5 {
+        let id = format!("round/{round}");
+        let (first, second) = tokio::join!(
+            upload(&client, &one, &id, b"one"),
+            upload(&client, &other, &id, b"other")
+        );
+        let (won, lost, winner) = if first.0 == 200 {
+            (first, second, &b"one"[..])
+        } else {
+            (second, first, &b"other"[..])
+        };
+        assert_eq!(won.0, 200, "{won:?}");
+        assert_eq!(lost.0, 409, "{lost:?}");
+        assert_eq!(lost.1["errors"][0]["code"], 5409, "{lost:?}");
+        for node in [&one, &other] {
+            let (status, bytes) = blob(&client, node, &format!("round%2F{round}")).await;
+            assert_eq!((status, bytes), (StatusCode::OK, picture::gif(winner)));
+        }
+    }
+}
+
+/// A node which comes back to a database which was away goes on by itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn on_postgres_and_s3_a_node_survives_a_restart_of_its_database() {
+    let (Some(database), Some(bucket)) = (postgres::Postgres::start_or_skip(), s3::prefix()) else {
+        return;
+    };
+    let nodes = Nodes {
+        database: database.create(),
+        bucket,
+    };
+    let node = nodes.start();
+    let client = client();
+    let (status, answer) = upload(&client, &node, "a", b"a").await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    tokio::task::block_in_place(|| database.crash());
+    let ready = client.get(format!("{}/readyz", node.url())).send().await;
+    assert_eq!(ready.expect("an answer").status(), 200);
+    assert_eq!(deliver(&client, &node, "a").await.status(), 200);
+    let (status, answer) = upload(&client, &node, "b", b"b").await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_postgres_a_node_with_another_key_or_bucket_does_not_start() {
+    let Some(nodes) = Nodes::new() else { return };
+    let _first = nodes.start();
+    for (name, value, part) in [
+        ("--secret-key", "ff".repeat(32), "secret_key"),
+        ("--blobs", "s3://another".to_owned(), "bucket"),
+    ] {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut command = server::program();
+        command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]);
+        command.arg(folder.path());
+        for (flag, right) in [
+            ("--secret-key", SECRET_KEY),
+            ("--database", &nodes.database),
+            ("--blobs", &nodes.bucket.url),
+            ("--s3-endpoint", &nodes.bucket.endpoint),
+            ("--s3-access-key-id", s3::KEY.0),
+            ("--s3-secret-access-key", s3::KEY.1),
+        ] {
+            command.args([flag, if flag == name { &value } else { right }]);
+        }
+        let output = command.output().expect("the program runs");
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{error}");
+        assert!(error.to_lowercase().contains(part), "{error}");
+    }
+}
