@@ -17,7 +17,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use model::{AccountHash, AccountId, GammaDirection, Limits, Policy};
+use model::{AccountHash, AccountId, GammaDirection, Limits, Policy, ResizeLight};
 use service::Ports;
 use store::{Bucket, BucketUrl, PostgresUrl};
 
@@ -215,6 +215,11 @@ settings! {
         dpr_max: u32, Kind::Count(1, 10), "2";
         /// Whether `format=png` is always PNG; without it, opaque pictures become JPEG.
         strict_png: bool, Kind::Switch, "false";
+        /// Whether `format=jpg` is taken for `format=jpeg`; without it, it is refused.
+        lenient_formats: bool, Kind::Switch, "false";
+        /// In what pictures are shrunk: `linear` light, which is right, or `gamma`, the values as they
+        /// are encoded, which costs less.
+        resize_light: ResizeLight, Kind::ResizeLight, "gamma";
         /// Pixels of the longest side up to which AVIF is chosen for clients which take it.
         avif_side_auto: u32, Kind::Count(0, 65_535), "1200";
         /// Pixels of the longest side up to which `format=avif` gives AVIF.
@@ -352,6 +357,8 @@ impl Config {
             accept_heic: self.accept_heic_input,
             accept_more: self.accept_more,
             strict_png: self.strict_png,
+            resize_light: self.resize_light,
+            lenient_formats: self.lenient_formats,
             avif_side_auto: self.avif_side_auto,
             avif_side_explicit: self.avif_side_explicit,
             svt_av1: self.svt_av1.clone(),

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use model::{AccountHash, AccountId, GammaDirection};
+use model::{AccountHash, AccountId, GammaDirection, ResizeLight};
 use service::Ports;
 use store::{BucketUrl, PostgresUrl};
 use tracing_subscriber::EnvFilter;
@@ -42,6 +42,8 @@ pub enum Kind {
     LogFormat,
     /// Which way `gamma` works.
     GammaDirection,
+    /// In what pictures are shrunk.
+    ResizeLight,
     /// Hosts with their allowed origins.
     Zones,
     /// The start of paths.
@@ -89,6 +91,7 @@ impl Kind {
             Self::LogFilter => "FILTER",
             Self::LogFormat => "FORMAT",
             Self::GammaDirection => "YEAR",
+            Self::ResizeLight => "LIGHT",
             Self::Zones => "ZONES",
             Self::Networks => "NETWORKS",
             Self::Hosts => "HOSTS",
@@ -118,6 +121,7 @@ impl Kind {
             Self::LogFilter => "a log filter, like `info` or `warn,calotype=debug`".into(),
             Self::LogFormat => "`auto`, `pretty` or `json`".into(),
             Self::GammaDirection => "`2026` or `legacy`".into(),
+            Self::ResizeLight => "`linear` or `gamma`".into(),
             Self::Zones => {
                 "`auto`, `off`, or zones like `a.com, https://b.com=any, c.com=*.d.com|e.com/img`"
                     .into()
@@ -207,6 +211,7 @@ read_with! {
     };
     LogFormat: |text, _| LogFormat::parse(text);
     GammaDirection: |text, _| GammaDirection::parse(text);
+    ResizeLight: |text, _| ResizeLight::parse(text);
     Zones: |text, _| Zones::parse(text);
     MountPrefix: |text, _| MountPrefix::parse(text);
     Networks: |text, _| Networks::parse(text);

@@ -281,6 +281,10 @@ fn unreadable(cause: &pixels::Error) -> ApiError {
         return ApiError::bad_request("the image takes too long to decode");
     }
     tracing::debug!(%cause, "an upload is refused");
+    if let pixels::Error::Unsupported(_) = cause {
+        let (status, code) = (StatusCode::UNSUPPORTED_MEDIA_TYPE, code::NOT_AN_IMAGE);
+        return ApiError::new(status, code, cause.to_string());
+    }
     ApiError::new(
         StatusCode::UNSUPPORTED_MEDIA_TYPE,
         code::NOT_AN_IMAGE,

@@ -35,7 +35,7 @@ pub use limits::Limits;
 pub use media_type::MediaType;
 pub use metadata::{FlatMetadata, InvalidMetadata, Metadata};
 pub use metadata_filter::{Comparison, Condition, InvalidFilter, MetadataFilter, Operand};
-pub use policy::{GammaDirection, Policy};
+pub use policy::{GammaDirection, Policy, ResizeLight};
 pub use random::{random_bytes, random_hex, random_secret};
 pub use remote_path::RemotePath;
 pub use signing_key::{KeyName, SigningKey};

@@ -1,5 +1,7 @@
 use std::path::PathBuf;
 
+use crate::transform::Formats;
+
 /// What an operator prefers where the API leaves a choice. The defaults and their sources are in
 /// transformations.md, sections 0.2 and 12.1.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,6 +18,10 @@ pub struct Policy {
     pub accept_more: bool,
     /// Whether `format=png` is always PNG; else opaque pictures become JPEG.
     pub strict_png: bool,
+    /// Whether `format=jpg` is `format=jpeg`; else it is refused, as by the API.
+    pub lenient_formats: bool,
+    /// In what pictures are shrunk.
+    pub resize_light: ResizeLight,
     /// Pixels of the longest side up to which AVIF is chosen where the client takes it.
     pub avif_side_auto: u32,
     /// Pixels of the longest side up to which AVIF is made where it is asked for by name.
@@ -35,6 +41,8 @@ impl Default for Policy {
             accept_heic: true,
             accept_more: false,
             strict_png: false,
+            lenient_formats: false,
+            resize_light: ResizeLight::default(),
             avif_side_auto: 1_200,
             avif_side_explicit: 1_600,
             svt_av1: None,
@@ -44,12 +52,22 @@ impl Default for Policy {
 }
 
 impl Policy {
+    /// The words of `format` which are taken.
+    pub fn formats(&self) -> Formats {
+        if self.lenient_formats {
+            Formats::Lenient
+        } else {
+            Formats::Documented
+        }
+    }
+
     /// Names what of it changes pixels: renditions made under equal names are equal.
     pub fn rendering(&self) -> String {
         let Self {
             gamma,
             dpr_max,
             strict_png,
+            resize_light,
             avif_side_auto,
             avif_side_explicit,
             animate_png,
@@ -57,10 +75,12 @@ impl Policy {
             accept_heic: _,
             accept_more: _,
             svt_av1: _,
+            // Read before, and part of the transform then.
+            lenient_formats: _,
         } = self;
         format!(
             "gamma={gamma:?} dpr={dpr_max} png={strict_png} apng={animate_png} \
-             avif={avif_side_auto},{avif_side_explicit}"
+             avif={avif_side_auto},{avif_side_explicit} light={resize_light:?}"
         )
     }
 }
@@ -81,6 +101,27 @@ impl GammaDirection {
         match word {
             "2026" => Some(Self::Exponent),
             "legacy" => Some(Self::Legacy),
+            _ => None,
+        }
+    }
+}
+
+/// In what pictures are shrunk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ResizeLight {
+    /// Amounts of light, as a lens would do it.
+    Linear,
+    /// The values as they are encoded, which costs less.
+    #[default]
+    Gamma,
+}
+
+impl ResizeLight {
+    /// Reads `linear` or `gamma`.
+    pub fn parse(word: &str) -> Option<Self> {
+        match word {
+            "linear" => Some(Self::Linear),
+            "gamma" => Some(Self::Gamma),
             _ => None,
         }
     }

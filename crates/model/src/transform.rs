@@ -5,12 +5,14 @@ mod colour;
 mod json;
 mod overlay;
 mod parse;
+mod placeholders;
 mod print;
 mod trim;
 
 pub use colour::Colour;
 pub use overlay::{Asset, Composite, Draw, Offset, Overlay, OverlayContent, Repeat, Text};
-pub use parse::{InvalidOptions, Warning};
+pub use parse::{Formats, InvalidOptions, Warning};
+pub use placeholders::Placeholders;
 pub use trim::{Amount, Border, Trim};
 
 /// What a rendition is to be. Equal requests are equal values, and `Display` prints one spelling of
@@ -71,6 +73,8 @@ pub struct Transform {
     pub exif: Exif,
     /// What to encode.
     pub format: Format,
+    /// What a description says besides sizes.
+    pub placeholders: Placeholders,
     /// Whether animations stay animated.
     pub anim: bool,
     /// `compression=fast`: the quickest encoder.
@@ -108,6 +112,7 @@ impl Default for Transform {
             slow_quality: None,
             exif: Exif::default(),
             format: Format::default(),
+            placeholders: Placeholders::default(),
             anim: true,
             fast: false,
             redirect_on_error: false,

@@ -3,7 +3,7 @@
 //!
 //! `jobs render FILE OPTIONS TIMES [OUT] [THREADS]` prints what one rendering costs, as JSON:
 //! `cpu` and `wall` in milliseconds, `peak` in megabytes of the whole process, `bytes`, `format`.
-//! `CALOTYPE_SVT_AV1` names the library of SVT-AV1.
+//! `CALOTYPE_SVT_AV1` names the library of SVT-AV1, `CALOTYPE_RESIZE_LIGHT` is `linear` or `gamma`.
 //!
 //! `jobs score SOURCE WIDTH HEIGHT FRAMES PICTURE…` prints two scores for each picture, which
 //! must be WIDTH×HEIGHT: SSIMULACRA2 against the source shrunk in linear light and as encoded, by
@@ -26,7 +26,7 @@ use std::time::Instant;
 use fast_image_resize::images::Image;
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 use fast_ssim2::{PixelDescriptor, PixelSlice, Ssimulacra2Reference};
-use model::{Limits, Policy, Transform};
+use model::{Limits, Policy, ResizeLight, Transform};
 use pixels::{Accepts, Cancel, Engine, Rendition, Request};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -64,6 +64,10 @@ fn render(file: &str, options: &str, times: &str, more: &[&str]) -> Result<()> {
     let threads: u32 = more.get(1).map_or(Ok(1), |threads| threads.parse())?;
     let policy = Policy {
         svt_av1: std::env::var_os("CALOTYPE_SVT_AV1").map(PathBuf::from),
+        resize_light: std::env::var("CALOTYPE_RESIZE_LIGHT")
+            .ok()
+            .and_then(|word| ResizeLight::parse(&word))
+            .unwrap_or_default(),
         ..Policy::default()
     };
     let engine = Engine::new(Limits::default(), policy);

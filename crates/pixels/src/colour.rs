@@ -1,6 +1,7 @@
 //! Any colour space to sRGB (transformations.md, section 2.12).
 
 mod hdr;
+mod power;
 
 use moxcms::{
     CicpColorPrimaries, CicpProfile, ColorProfile, DataColorSpace, Layout, MatrixCoefficients,
@@ -9,6 +10,8 @@ use moxcms::{
 
 use crate::raster::Raster;
 use hdr::{ToneMapping, Transfer};
+
+pub(crate) use power::Power;
 
 /// Samples as a decoder gives them, 8 bits each.
 pub(crate) enum Samples {
@@ -21,7 +24,7 @@ pub(crate) enum Samples {
 }
 
 /// How an image says which colours its samples are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Profile<'a> {
     /// An ICC profile.
     Icc(&'a [u8]),
@@ -32,13 +35,15 @@ pub(crate) enum Profile<'a> {
         /// Of the transfer characteristics.
         transfer: u16,
     },
+    /// A power of the values, and the places of the primaries if they are said.
+    Power(Power),
 }
 
 impl Profile<'_> {
     /// What a picture of high dynamic range needs.
     fn tone_mapping(self) -> Option<ToneMapping> {
         match self {
-            Self::Icc(_) => None,
+            Self::Icc(_) | Self::Power(_) => None,
             Self::Cicp {
                 primaries,
                 transfer,
@@ -50,6 +55,7 @@ impl Profile<'_> {
     fn read(self) -> Option<ColorProfile> {
         let profile = match self {
             Self::Icc(bytes) => ColorProfile::new_from_slice(bytes).ok()?,
+            Self::Power(power) => power.profile()?,
             // Those of sRGB and of video for screens like it, or not said.
             Self::Cicp {
                 primaries: 1 | 2,

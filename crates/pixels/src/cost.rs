@@ -5,7 +5,7 @@ use model::transform::Format;
 use model::{Limits, MediaType, Transform};
 
 use crate::plan::Plan;
-use crate::{Error, Header, look};
+use crate::{Engine, Error, Header, describe, look};
 
 /// Tables of codecs, and what else does not grow with the picture.
 const SPARE_BYTES: u64 = 1024 * 1024;
@@ -44,12 +44,16 @@ pub(crate) fn of_decoding(header: &Header, eighths: u32) -> u64 {
 }
 
 /// Bytes which a rendering takes besides its source.
-pub(crate) fn of_rendering(header: &Header, transform: &Transform, limits: &Limits) -> u64 {
-    if transform.format == Format::Json && transform.trim.border.is_none() {
+pub(crate) fn of_rendering(header: &Header, transform: &Transform, engine: &Engine) -> u64 {
+    if transform.format == Format::Json
+        && transform.trim.border.is_none()
+        && !describe::needs_pixels(transform)
+    {
         return SPARE_BYTES;
     }
     // Without a plan there is an error to come, which is cheap.
-    let plan = Plan::new(header, transform, None, 0, limits).ok();
+    let (limits, light) = (engine.limits(), engine.policy().resize_light);
+    let plan = Plan::new(header, transform, None, 0, limits, light).ok();
     let looks_closer = look::is_needed(transform);
     let eighths = plan
         .as_ref()
@@ -98,10 +102,10 @@ mod tests {
 
     #[test]
     fn the_cost_follows_what_is_decoded_and_made() {
-        let limits = Limits::default();
+        let engine = Engine::default();
         let cost = |format, options: &str| {
             let transform: Transform = options.parse().unwrap();
-            of_rendering(&header(format), &transform, &limits) - SPARE_BYTES
+            of_rendering(&header(format), &transform, &engine) - SPARE_BYTES
         };
         let (area, small) = (12_000_000, 400 * 300 * MADE_BYTES);
         assert_eq!(cost(MediaType::Png, "width=400"), area * 8 + small);

@@ -4,13 +4,14 @@ pub(crate) mod avif;
 mod gif;
 mod jpeg;
 mod palette;
-mod png;
+pub(crate) mod png;
 mod webp;
 
 use model::MediaType;
 use model::transform::Colour;
 
 use crate::decode::{Frame, Plays};
+use crate::metadata::Metadata;
 use crate::planes::Planes;
 use crate::raster::Raster;
 use crate::steps::flatten;
@@ -67,12 +68,12 @@ impl Target {
     }
 }
 
-/// Encodes planes whose colour is shared as the target wants it. `exif` is written where the format
+/// Encodes planes whose colour is shared as the target wants it. `metadata` is written where the format
 /// is JPEG.
 pub(crate) fn planes(
     planes: Planes,
     target: Target,
-    exif: Option<&[u8]>,
+    metadata: &Metadata,
     encoders: &avif::Encoders,
     cancel: &Cancel,
 ) -> Result<Vec<u8>, Error> {
@@ -81,7 +82,7 @@ pub(crate) fn planes(
         Target::Jpeg {
             progressive,
             quality,
-        } => jpeg::encode_planes(&planes, quality, progressive, exif, cancel),
+        } => jpeg::encode_planes(&planes, quality, progressive, metadata, cancel),
         Target::Webp { quality } => webp::encode_planes(planes, quality, cancel),
         Target::Avif { quality } => encoders.encode_planes(planes, quality),
         Target::Png { .. } | Target::Gif | Target::Raw { .. } => {
@@ -90,12 +91,12 @@ pub(crate) fn planes(
     }
 }
 
-/// Encodes one picture. `exif` is written where the format is JPEG.
+/// Encodes one picture. `metadata` is written where the format is JPEG.
 pub(crate) fn picture(
     raster: Raster,
     target: Target,
     background: Option<Colour>,
-    exif: Option<&[u8]>,
+    metadata: &Metadata,
     encoders: &avif::Encoders,
     cancel: &Cancel,
 ) -> Result<Vec<u8>, Error> {
@@ -108,19 +109,19 @@ pub(crate) fn picture(
             &flatten(raster, background),
             quality,
             progressive,
-            exif,
+            metadata,
             cancel,
         ),
         Target::Png { quality } => png::encode(&raster, quality),
         Target::Webp { quality } => webp::encode(&raster, quality, cancel),
         Target::Avif { quality } => encoders.encode(&raster, quality, cancel),
+        Target::Raw { alpha: false } => Ok(flatten(raster, background).data),
+        Target::Raw { alpha: true } => Ok(raster.with_alpha().data),
         Target::Gif => {
             let mut animation = gif::Animation::new(raster.size(), Plays::Times(1))?;
             animation.add(Frame { raster, delay: 0 })?;
             animation.finish()
         }
-        Target::Raw { alpha: true } => Ok(raster.with_alpha().data),
-        Target::Raw { alpha: false } => Ok(flatten(raster, background).data),
     }
 }
 

@@ -136,9 +136,8 @@ impl Engine {
     /// Bytes which [`Engine::render`] takes besides its source and its result, estimated from the
     /// header; nothing is decoded.
     pub fn rendering_bytes(&self, source: &[u8], transform: &Transform) -> u64 {
-        self.inspect(source).map_or(0, |header| {
-            cost::of_rendering(&header, transform, self.limits())
-        })
+        self.inspect(source)
+            .map_or(0, |header| cost::of_rendering(&header, transform, self))
     }
 
     /// Bytes which [`Engine::verify`] takes besides its source, estimated from the header.

@@ -13,6 +13,25 @@ const MAKER_NOTE: u16 = 0x927c;
 const PIXEL_WIDTH: u16 = 0xa002;
 const PIXEL_HEIGHT: u16 = 0xa003;
 
+/// What of the main directory of a TIFF is about the picture and not about its samples: description,
+/// make, model, orientation, resolution, program, date, artist, host, copyright and directories.
+const DESCRIPTIONS: [u16; 14] = [
+    0x010e,
+    0x010f,
+    0x0110,
+    ORIENTATION,
+    0x011a,
+    0x011b,
+    0x0128,
+    0x0131,
+    0x0132,
+    0x013b,
+    0x013c,
+    COPYRIGHT,
+    EXIF_DIRECTORY,
+    GPS_DIRECTORY,
+];
+
 /// A directory with more entries than this is not one that a camera wrote.
 const ENTRIES_MAX: u16 = 1_000;
 /// A JPEG segment holds 65,533 bytes, of which six name it.
@@ -136,7 +155,24 @@ pub(crate) fn orientation(exif: &[u8]) -> Option<u8> {
 /// 1, because the pixels are upright, and there is no thumbnail.
 pub(crate) fn kept(exif: &[u8], keep: Exif, (width, height): (u32, u32)) -> Option<Vec<u8>> {
     let source = Source::new(exif)?;
+    let main = source.first_directory();
+    kept_of(&source, main, keep, (width, height))
+}
+
+/// The same from a whole TIFF, whose first directory also says how its pixels are stored.
+pub(crate) fn kept_of_tiff(tiff: &[u8], keep: Exif, size: (u32, u32)) -> Option<Vec<u8>> {
+    let source = Source::new(tiff)?;
     let mut main = source.first_directory();
+    main.retain(|entry| DESCRIPTIONS.contains(&entry.tag));
+    kept_of(&source, main, keep, size)
+}
+
+fn kept_of(
+    source: &Source<'_>,
+    mut main: Vec<Entry>,
+    keep: Exif,
+    (width, height): (u32, u32),
+) -> Option<Vec<u8>> {
     let (mut camera, mut gps, mut interoperability) = (Vec::new(), Vec::new(), Vec::new());
     match keep {
         Exif::None => return None,

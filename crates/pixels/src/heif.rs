@@ -147,6 +147,21 @@ impl<'a> Heif<'a> {
         self.items.iter().find(|item| item.id == id)
     }
 
+    /// The EXIF block of the primary picture: a TIFF structure, before which stands where it begins
+    /// (23008-12, annex A.2.1).
+    pub(crate) fn exif(&self) -> Option<Cow<'a, [u8]>> {
+        let describes = |item: &&Item<'_>| {
+            &item.kind == b"Exif" && self.referred(item.id, *b"cdsc").contains(&self.primary)
+        };
+        let item = self.items.iter().find(describes)?;
+        let bytes = self.bytes(item.id)?;
+        let start = 4_usize.checked_add(u32_at(&bytes, 0)? as usize)?;
+        Some(match bytes {
+            Cow::Borrowed(bytes) => Cow::Borrowed(bytes.get(start..)?),
+            Cow::Owned(bytes) => Cow::Owned(bytes.get(start..)?.to_vec()),
+        })
+    }
+
     /// What an item is coded as, such as `av01`.
     pub(crate) fn kind(&self, id: u32) -> Option<[u8; 4]> {
         self.item(id).map(|item| item.kind)

@@ -2,7 +2,7 @@
 //! picture is decoded for it once, and what was decoded is used again for the rendition.
 
 use model::transform::{Border, Format, Gravity};
-use model::{Fit, Transform};
+use model::{Fit, ResizeLight, Transform};
 use resample::{Filter, Region, Samples};
 
 use crate::attention::{self, Part};
@@ -100,7 +100,8 @@ impl Look<'_> {
     fn plan(&self, transform: &Transform, part: Option<Rect>) -> Result<Plan, Error> {
         let eighths = self.decoded.as_ref().map_or(0, |(eighths, _)| *eighths);
         let limits = self.engine.limits();
-        Plan::new(self.header, transform, part, eighths, limits)
+        let light = self.engine.policy().resize_light;
+        Plan::new(self.header, transform, part, eighths, limits, light)
     }
 
     /// What is left of `trim`, turned as it will be shown, small and without alpha.
@@ -114,7 +115,7 @@ impl Look<'_> {
         let seen = plan.seen;
         let upright = plan.turn;
         let raster = self.first_picture(plan.eighths)?;
-        let small = resize(raster, seen, size.0, size.1)?;
+        let small = resize(raster, seen, size, ResizeLight::Gamma)?;
         let small = flatten(small, transform.background);
         self.cancel.check()?;
         Ok(turned(small, upright))
@@ -197,24 +198,36 @@ fn may_zoom(transform: &Transform) -> bool {
         && matches!(transform.fit, Fit::Cover | Fit::Crop | Fit::AspectCrop)
 }
 
+/// Where the subject is, 255 for all of it, in the picture turned as it will be shown, which is how
+/// models know the world; and the size of the mask.
+pub(crate) fn mask(
+    segmenter: &dyn Segmenter,
+    raster: &Raster,
+    upright: Orientation,
+    cancel: &Cancel,
+) -> Result<((u32, u32), Vec<u8>), Error> {
+    let size = within(raster.size(), SEGMENT_SIDE);
+    let small = resize(raster, whole(raster.size()), size, ResizeLight::Gamma)?;
+    let small = turned(flatten(small, None), upright);
+    let mask = segmenter
+        .foreground(as_picture(&small), cancel)
+        .filter(|mask| mask.len() == small.width as usize * small.height as usize)
+        .ok_or(Error::Unavailable("segment=foreground"))?;
+    cancel.check()?;
+    Ok((small.size(), mask))
+}
+
 /// The picture with everything but its subject made transparent. `upright` turns it as it will be
-/// shown, which is how models know the world.
+/// shown.
 pub(crate) fn foreground(
     segmenter: &dyn Segmenter,
     raster: Raster,
     upright: Orientation,
     cancel: &Cancel,
 ) -> Result<Raster, Error> {
-    let failed = || Error::Unavailable("segment=foreground");
+    let (turned_size, mask) = mask(segmenter, &raster, upright, cancel)?;
+    let turned_size = (turned_size.0 as usize, turned_size.1 as usize);
     let size = within(raster.size(), SEGMENT_SIDE);
-    let small = resize(&raster, whole(raster.size()), size.0, size.1)?;
-    let small = turned(flatten(small, None), upright);
-    let mask = segmenter
-        .foreground(as_picture(&small), cancel)
-        .filter(|mask| mask.len() == small.width as usize * small.height as usize)
-        .ok_or_else(failed)?;
-    cancel.check()?;
-    let turned_size = (small.width as usize, small.height as usize);
     let (width, height) = (size.0 as usize, size.1 as usize);
     let back = upright.inverse();
     let mask: Vec<u8> = (0..height)

@@ -52,6 +52,8 @@ pub(crate) fn target(
     let fallback = if accepts.webp { webp } else { standard };
     let side = width.max(height);
     Ok(match transform.format {
+        Format::Rgb => Target::Raw { alpha: false },
+        Format::Rgba => Target::Raw { alpha: true },
         // The quickest encoder, whatever was asked for by name.
         _ if transform.fast && !animated && !has_alpha => jpeg,
         Format::Auto if accepts.avif && !animated && side <= policy.avif_side_auto => avif,
@@ -82,8 +84,6 @@ pub(crate) fn target(
         }
         Format::PngForce => png,
         Format::Gif => Target::Gif,
-        Format::Rgb => Target::Raw { alpha: false },
-        Format::Rgba => Target::Raw { alpha: true },
         Format::Svg => return Err(Error::SvgConversion),
     })
 }

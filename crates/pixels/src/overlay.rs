@@ -99,7 +99,7 @@ pub(crate) fn picture(
         return Err(Error::SvgConversion);
     }
     let limits = engine.limits();
-    cost::judge(cost::of_rendering(&header, transform, limits), limits)?;
+    cost::judge(cost::of_rendering(&header, transform, engine), limits)?;
     let image = Image {
         source,
         header: &header,

@@ -6,6 +6,7 @@ use model::Limits;
 use model::transform::{Colour, Quality};
 
 use crate::encode::{self, Target, avif};
+use crate::metadata::Metadata;
 use crate::plan::Rect;
 use crate::raster::Raster;
 use crate::steps::{cut, flatten};
@@ -39,7 +40,7 @@ fn score_of(quality: Quality) -> Option<f64> {
 /// How a picture is encoded, whatever its quality.
 pub(crate) struct Settings<'a> {
     pub background: Option<Colour>,
-    pub exif: Option<&'a [u8]>,
+    pub metadata: &'a Metadata,
     pub encoders: &'a avif::Encoders,
     pub limits: &'a Limits,
     pub cancel: &'a Cancel,
@@ -54,12 +55,12 @@ pub(crate) fn picture(
     settings: &Settings<'_>,
 ) -> Result<Vec<u8>, Error> {
     let encode = |raster: Raster, target: Target| {
-        let (background, exif) = (settings.background, settings.exif);
+        let (background, metadata) = (settings.background, settings.metadata);
         encode::picture(
             raster,
             target,
             background,
-            exif,
+            metadata,
             settings.encoders,
             settings.cancel,
         )

@@ -1,9 +1,9 @@
 //! Everything that can be decided by arithmetic before a pixel exists.
 
 use model::transform::{Amount, Colour, Upscale};
-use model::{Fit, Limits, MediaType, Transform};
+use model::{Fit, Limits, MediaType, ResizeLight, Transform};
 
-use resample::Region;
+use resample::{Filter, Region};
 
 use crate::geometry::{self, Canvas};
 use crate::orientation::Orientation;
@@ -15,6 +15,9 @@ const SHRINK_MARGIN: f64 = 1.2;
 
 /// The same where each block becomes one sample, its mean: that shows earlier.
 const SHRINK_MARGIN_OF_MEANS: f64 = 1.5;
+
+/// The same where light is weighed, which a decoder never does.
+const SHRINK_MARGIN_OF_LIGHT: f64 = 1.8;
 
 /// What is done to an image.
 #[derive(Debug)]
@@ -54,7 +57,13 @@ impl Plan {
         part: Option<Rect>,
         eighths_min: u32,
         limits: &Limits,
+        light: ResizeLight,
     ) -> Result<Self, Error> {
+        let light = if transform.fast {
+            ResizeLight::Gamma
+        } else {
+            light
+        };
         let mut warnings = Vec::new();
         let kept = match part {
             Some(kept) => kept,
@@ -103,7 +112,7 @@ impl Plan {
         let cut_size = (laid.cut.0 as u32, laid.cut.1 as u32);
         let stored_target = whole_turn.turn_size(cut_size);
         let eighths = match header.format {
-            MediaType::Jpeg => eighths(region, stored_target).max(eighths_min),
+            MediaType::Jpeg => eighths(region, stored_target, light).max(eighths_min),
             _ => 8,
         };
         let region = in_decoded(region, header.stored_size(), eighths);
@@ -111,7 +120,7 @@ impl Plan {
         let seen = in_decoded(seen, header.stored_size(), eighths);
 
         let mut steps = Vec::new();
-        add_size(&mut steps, region, header, eighths, stored_target);
+        add_size(&mut steps, region, header, eighths, stored_target, light);
         if !whole_turn.is_none() {
             steps.push(Step::Turn(whole_turn));
         }
@@ -226,14 +235,15 @@ fn lay(
 }
 
 /// The smallest scale at which the region still has some more pixels than are wanted.
-fn eighths(region: Region, (width, height): (u32, u32)) -> u32 {
+fn eighths(region: Region, (width, height): (u32, u32), light: ResizeLight) -> u32 {
     let wanted = (f64::from(width) / region.width).max(f64::from(height) / region.height);
     decode::jpeg::SCALES
         .into_iter()
         .find(|eighths| {
-            let margin = match eighths {
-                1 => SHRINK_MARGIN_OF_MEANS,
-                _ => SHRINK_MARGIN,
+            let margin = match (light, eighths) {
+                (ResizeLight::Linear, _) => SHRINK_MARGIN_OF_LIGHT,
+                (ResizeLight::Gamma, 1) => SHRINK_MARGIN_OF_MEANS,
+                (ResizeLight::Gamma, _) => SHRINK_MARGIN,
             };
             f64::from(*eighths) / 8.0 >= wanted * margin
         })
@@ -262,6 +272,7 @@ fn add_size(
     header: &Header,
     eighths: u32,
     (width, height): (u32, u32),
+    light: ResizeLight,
 ) {
     let whole = |value: f64| (value - value.round()).abs() < 1e-6;
     let same_size = (region.width - f64::from(width)).abs() < 1e-6
@@ -276,10 +287,16 @@ fn add_size(
             }));
         }
     } else {
+        // Enlarging in linear light makes rings around what is dark.
+        let light = match Filter::between(region, (width, height)) {
+            Filter::CatmullRom => ResizeLight::Gamma,
+            Filter::Lanczos3 => light,
+        };
         steps.push(Step::Resize {
             region,
             width,
             height,
+            light,
         });
     }
 }

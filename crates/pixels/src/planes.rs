@@ -1,6 +1,9 @@
 //! Brightness and colour apart, as JPEG, WebP and AVIF store them: a picture which goes from JPEG to
 //! one of them need never be RGB, and has half as many samples to resize.
 
+mod light;
+
+use model::ResizeLight;
 use resample::{Filter, Region, Samples};
 
 use crate::Error;
@@ -41,6 +44,11 @@ pub(crate) fn can_take(steps: &[Step]) -> bool {
         // What lies beneath an opaque picture is not seen.
         Step::Underlay(_) => true,
         // Once, and turned after it.
+        // Amounts of light are mixed of red, green and blue.
+        Step::Resize {
+            light: ResizeLight::Linear,
+            ..
+        } => false,
         Step::Resize { .. } | Step::Cut(_) => !std::mem::replace(&mut shaped, true),
         Step::Turn(_) => {
             shaped = true;
@@ -72,6 +80,7 @@ impl Planes {
                     region: part,
                     width,
                     height,
+                    ..
                 } => (region, size) = (part, (width, height)),
                 Step::Cut(rect) => {
                     size = (rect.width, rect.height);
@@ -244,7 +253,7 @@ impl Plane {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use model::{Limits, Policy, Transform};
 
     use super::*;
@@ -259,7 +268,7 @@ mod tests {
     const SIZES: [(u32, u32); 6] = [(96, 64), (97, 61), (33, 50), (8, 3), (2, 1), (1, 1)];
 
     /// Waves of colour which differ across and down, so that nothing can change places unseen.
-    fn waves((width, height): (u32, u32)) -> Vec<u8> {
+    pub(crate) fn waves((width, height): (u32, u32)) -> Vec<u8> {
         let wave = |place: u32, period: f64| {
             let angle = f64::from(place) / period * std::f64::consts::TAU;
             128.0 + 60.0 * angle.sin()
@@ -324,6 +333,7 @@ mod tests {
             },
             width: (to_width * f64::from(width)).ceil() as u32,
             height: (to_height * f64::from(height)).ceil() as u32,
+            light: ResizeLight::Gamma,
         };
         let shrink = resize([0.0, 0.0, 1.0, 1.0], (0.52, 0.52));
         let mut all = vec![

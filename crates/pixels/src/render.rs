@@ -1,17 +1,19 @@
 use std::sync::Arc;
 
 use model::transform::{Format, Quality};
-use model::{GammaDirection, Limits, MediaType, Policy, Transform};
+use model::{GammaDirection, Limits, MediaType, Policy, ResizeLight, Transform};
 
 use crate::decode::{self, Animation};
+use crate::encode::Target;
 use crate::look::Look;
+use crate::metadata::Metadata;
 use crate::overlay::{self, Assets};
 use crate::plan::Plan;
 use crate::raster::Raster;
 use crate::steps::{Step, apply};
 use crate::{
-    Cancel, Engine, Error, Header, Rendition, RenditionFormat, Request, Warning, cost, encode,
-    exif, inspect, negotiate, perceptual, planes, sanitise_svg,
+    Cancel, Engine, Error, Header, Rendition, RenditionFormat, Request, Warning, cost, describe,
+    encode, negotiate, perceptual, planes, sanitise_svg,
 };
 
 pub(crate) fn render(
@@ -30,7 +32,7 @@ pub(crate) fn render(
         return svg(source, transform, limits);
     }
     let animated = header.is_animated() && negotiate::keeps_animation(transform);
-    cost::judge(cost::of_rendering(&header, transform, limits), limits)?;
+    cost::judge(cost::of_rendering(&header, transform, engine), limits)?;
     if animated
         && header.area() > limits.animation_transform_pixels_max
         && transform.format != Format::Json
@@ -55,7 +57,7 @@ pub(crate) fn render(
         ..*request
     };
     if transform.format == Format::Json {
-        return Ok(describe(source, &header, &planned.transform, planned.plan));
+        return describe::describe(engine, source, &header, planned, cancel);
     }
     written(
         engine,
@@ -116,13 +118,14 @@ pub(crate) fn plan(
     let (transform, part) = look.settle(transform, &mut warnings)?;
     let decoded = look.decoded;
     let eighths = decoded.as_ref().map_or(0, |(eighths, _)| *eighths);
-    let mut plan = Plan::new(header, &transform, part, eighths, engine.limits())?;
+    let light = engine.policy().resize_light;
+    let mut plan = Plan::new(header, &transform, part, eighths, engine.limits(), light)?;
     if let Some(segmenter) = segmenter {
         let upright = plan.turn;
         plan.steps
             .insert(0, Step::Foreground { segmenter, upright });
     }
-    if transform.format != Format::Json {
+    if transform.format != Format::Json || transform.placeholders.any() {
         let draws = overlay::steps(engine, &transform.draw, assets, plan.size, cancel)?;
         plan.steps.extend(draws.steps);
         warnings.extend(draws.warnings);
@@ -140,7 +143,7 @@ pub(crate) fn written(
     engine: &Engine,
     request: &Request<'_>,
     header: &Header,
-    plan: Plan,
+    mut plan: Plan,
     decoded: Option<(u32, Raster)>,
     animated: bool,
     cancel: &Cancel,
@@ -156,11 +159,49 @@ pub(crate) fn written(
     let raster = match decoded {
         Some((eighths, raster)) if eighths == plan.eighths => raster,
         _ => {
-            let limits = engine.limits();
-            decode::first_picture(request.source, header, plan.eighths, limits, cancel)?
+            if let Some(raster) =
+                shrunk_in_light(engine, request.source, header, &mut plan, cancel)?
+            {
+                raster
+            } else {
+                let limits = engine.limits();
+                decode::first_picture(request.source, header, plan.eighths, limits, cancel)?
+            }
         }
     };
     still(engine, request, header, plan, raster, cancel)
+}
+
+/// The picture after the first step of the plan, if that is to shrink a JPEG in linear light: from
+/// its planes, so that it need never be there as a whole.
+fn shrunk_in_light(
+    engine: &Engine,
+    source: &[u8],
+    header: &Header,
+    plan: &mut Plan,
+    cancel: &Cancel,
+) -> Result<Option<Raster>, Error> {
+    let Some(Step::Resize {
+        region,
+        width,
+        height,
+        light: ResizeLight::Linear,
+    }) = plan.steps.first()
+    else {
+        return Ok(None);
+    };
+    if header.format != MediaType::Jpeg {
+        return Ok(None);
+    }
+    let Some(planes) = decode::jpeg::planes(source, plan.eighths, engine.limits(), cancel)? else {
+        return Ok(None);
+    };
+    let raster = planes.resized_in_light(*region, (*width, *height));
+    let raster = raster.transpose()?;
+    if raster.is_some() {
+        plan.steps.remove(0);
+    }
+    Ok(raster)
 }
 
 /// With the preferences of the operator applied.
@@ -235,9 +276,8 @@ fn by_planes(
     cancel.check()?;
     let planes = planes.apply(&plan.steps, share)?;
     let (width, height) = planes.size();
-    let exif = source_exif(source, header.format)
-        .and_then(|exif| exif::kept(exif, transform.exif, (width, height)));
-    let bytes = encode::planes(planes, target, exif.as_deref(), engine.avif(), cancel)?;
+    let metadata = metadata(source, header, transform, target, (width, height));
+    let bytes = encode::planes(planes, target, &metadata, engine.avif(), cancel)?;
     Ok(Some(Rendition {
         bytes,
         format: target.format(),
@@ -272,11 +312,10 @@ fn still(
         &mut warnings,
     )?;
     let (width, height) = raster.size();
-    let exif = source_exif(source, header.format)
-        .and_then(|exif| exif::kept(exif, transform.exif, (width, height)));
+    let metadata = metadata(source, header, transform, target, (width, height));
     let settings = perceptual::Settings {
         background: transform.background,
-        exif: exif.as_deref(),
+        metadata: &metadata,
         encoders: engine.avif(),
         limits: engine.limits(),
         cancel,
@@ -329,35 +368,16 @@ fn animation(
     })
 }
 
-/// The description of transformations.md, section 3.7.
-fn describe(source: &[u8], header: &Header, transform: &Transform, plan: Plan) -> Rendition {
-    let (width, height) = plan.size;
-    let frames = if header.is_animated() && transform.anim {
-        format!(r#","frames":{}"#, header.frames)
-    } else {
-        String::new()
-    };
-    let text = format!(
-        r#"{{"width":{width},"height":{height},"original":{{"file_size":{},"width":{},"height":{},"format":"{}"{frames}}}}}"#,
-        source.len(),
-        header.width,
-        header.height,
-        header.format,
-    );
-    Rendition {
-        bytes: text.into_bytes(),
-        format: RenditionFormat::Json,
-        width,
-        height,
-        warnings: plan.warnings,
-    }
-}
-
-fn source_exif(source: &[u8], format: MediaType) -> Option<&[u8]> {
-    match format {
-        MediaType::Jpeg => inspect::jpeg::exif(source),
-        MediaType::Png => inspect::png::exif(source),
-        MediaType::Webp => inspect::webp::exif(source),
-        _ => None,
+/// Only JPEG carries any (transformations.md, section 2.15).
+fn metadata(
+    source: &[u8],
+    header: &Header,
+    transform: &Transform,
+    target: Target,
+    size: (u32, u32),
+) -> Metadata {
+    match target {
+        Target::Jpeg { .. } => Metadata::kept(source, header.format, transform.exif, size),
+        _ => Metadata::default(),
     }
 }

@@ -14,6 +14,7 @@ mod underlay;
 
 use std::sync::Arc;
 
+use model::ResizeLight;
 use model::transform::{Colour, Draw};
 use resample::Region;
 
@@ -45,6 +46,7 @@ pub(crate) enum Step {
         region: Region,
         width: u32,
         height: u32,
+        light: ResizeLight,
     },
     /// Mirror and turn.
     Turn(Orientation),
@@ -86,7 +88,8 @@ impl Step {
                 region,
                 width,
                 height,
-            } => resize(&raster, region, width, height)?,
+                light,
+            } => resize(&raster, region, (width, height), light)?,
             Self::Turn(orientation) => turn(&raster, orientation),
             Self::Underlay(colour) => underlay::underlay(raster, colour),
             Self::Pad {

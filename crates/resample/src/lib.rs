@@ -1,6 +1,10 @@
 //! Resampling of pixels. A crate of its own, because the kernels are generic code which takes long
 //! to compile and seldom changes.
 
+mod linear;
+
+pub use linear::{light_of_samples, resize_light, resize_light_rows};
+
 use fast_image_resize::images::{TypedImage, TypedImageRef};
 use fast_image_resize::pixels::{InnerPixel, U8, U8x3, U8x4};
 use fast_image_resize::{FilterType, PixelTrait, ResizeAlg, ResizeOptions, Resizer};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use model::transform::{Format, InvalidOptions};
+use model::transform::{Format, Formats};
 use model::{
     Account, AccountHash, AccountId, Image, ImageId, InvalidSource, MediaType, Source, Timestamp,
     Transform, VariantName, signed_url,
@@ -162,7 +162,9 @@ impl Service {
         let source = image.source.clone().ok_or(DeliveryError::ImageNotFound)?;
         let (transform, caching) = match &delivery.wanted {
             Wanted::Variant(name) => self.open_variant(&account, &image, name, delivery).await?,
-            Wanted::Options(options) => open_flexible(&account, &image, options)?,
+            Wanted::Options(options) => {
+                open_flexible(&account, &image, options, self.settings.policy.formats())?
+            }
         };
         let uses_dpr = self.settings.remote.auto_width_uses_dpr;
         let (transform, hints_used) = delivery.hints.settle(transform, uses_dpr);
@@ -245,6 +247,7 @@ fn open_flexible(
     account: &Account,
     image: &Image,
     options: &str,
+    formats: Formats,
 ) -> Result<(Transform, Caching), DeliveryError> {
     if !account.config.flexible_variants {
         return Err(DeliveryError::FlexibleDisabled);
@@ -252,9 +255,8 @@ fn open_flexible(
     if image.require_signed_urls {
         return Err(DeliveryError::FlexiblePrivate);
     }
-    let transform: Transform = options
-        .parse()
-        .map_err(|error: InvalidOptions| DeliveryError::Options(error.to_string()))?;
+    let (transform, _) = Transform::parse_list_of(options, formats)
+        .map_err(|error| DeliveryError::Options(error.to_string()))?;
     let transform = transform.or_negotiated();
     Ok((transform, Caching::Public(account.config.browser_ttl)))
 }

@@ -128,7 +128,8 @@ impl Service {
         url: Result<SourceUrl, DeliveryError>,
     ) -> Result<RemoteImage, DeliveryError> {
         let remote = &self.settings.remote;
-        let parsed = Transform::parse_list(&request.path.options);
+        let parsed =
+            Transform::parse_list_of(&request.path.options, self.settings.policy.formats());
         let (transform, ignored) =
             parsed.map_err(|error: InvalidOptions| DeliveryError::Options(error.to_string()))?;
         let (transform, hints_used) = request.hints.settle(transform, remote.auto_width_uses_dpr);

@@ -26,7 +26,8 @@ const NUMBERS: [&str; 11] = [
 ];
 
 /// Options which are texts.
-const TEXTS: [&str; 9] = [
+const TEXTS: [&str; 10] = [
+    "placeholder",
     "fit",
     "flip",
     "background",
@@ -58,11 +59,18 @@ impl Form {
             Self::Fetch => true,
             Self::Overlay { .. } => !matches!(
                 option,
-                "anim" | "compression" | "format" | "metadata" | "quality"
+                "anim" | "compression" | "format" | "metadata" | "placeholder" | "quality"
             ),
             Self::Binding => !matches!(
                 option,
-                "anim" | "compression" | "dpr" | "draw" | "format" | "metadata" | "quality"
+                "anim"
+                    | "compression"
+                    | "dpr"
+                    | "draw"
+                    | "format"
+                    | "metadata"
+                    | "placeholder"
+                    | "quality"
             ),
         }
     }

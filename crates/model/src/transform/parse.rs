@@ -5,8 +5,8 @@ use std::str::FromStr;
 use percent_encoding::percent_decode_str;
 
 use super::{
-    Amount, AutoWidth, Colour, Exif, Fit, Flip, Format, Gravity, Quality, Rotate, Transform,
-    Upscale, value_of,
+    Amount, AutoWidth, Colour, Exif, Fit, Flip, Format, Gravity, Placeholders, Quality, Rotate,
+    Transform, Upscale, value_of,
 };
 
 /// Why a list of options is refused. Each sentence is for the client, under code 9401.
@@ -71,8 +71,19 @@ impl Transform {
     /// Reads a list of options, percent-encoded or not, and says which of them were ignored.
     /// Names which do not exist are ignored silently; a list of nothing else is an error.
     pub fn parse_list(list: &str) -> Result<(Self, Vec<Warning>), InvalidOptions> {
+        Self::parse_list_of(list, Formats::Documented)
+    }
+
+    /// The same with formats in other words as well.
+    pub fn parse_list_of(
+        list: &str,
+        formats: Formats,
+    ) -> Result<(Self, Vec<Warning>), InvalidOptions> {
         let list = decoded(list)?;
-        let mut reading = Reading::default();
+        let mut reading = Reading {
+            formats,
+            ..Reading::default()
+        };
         for piece in pieces(&list) {
             let (name, value) = piece
                 .split_once('=')
@@ -98,6 +109,16 @@ impl Transform {
     }
 }
 
+/// Which words `format` takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Formats {
+    /// Those of the API.
+    #[default]
+    Documented,
+    /// `jpg` as well, for `jpeg`.
+    Lenient,
+}
+
 pub(super) enum Outcome {
     Taken,
     Ignored,
@@ -120,6 +141,7 @@ pub(super) struct Reading {
     /// Kept apart because it only matters with `width=auto`, which may come later.
     auto_width: AutoWidth,
     warnings: Vec<Warning>,
+    formats: Formats,
     pub(super) known: bool,
 }
 
@@ -174,10 +196,14 @@ impl Reading {
             "slow-connection-quality" | "scq" => set_some(&mut to.slow_quality, quality(value)),
             "metadata" => set(&mut to.exif, Exif::parse(value)),
             "format" | "f" if value.is_empty() => None,
+            "format" | "f" if value == "jpg" && self.formats == Formats::Lenient => {
+                set(&mut to.format, Some(Format::Jpeg))
+            }
             "format" | "f" => match value_of(&Format::WORDS, value) {
                 Some(format) => set(&mut to.format, Some(format)),
                 None => return Err(InvalidOptions::UnknownFormat(printable(value))),
             },
+            "placeholder" => set(&mut to.placeholders, Placeholders::parse(value)),
             "anim" => set(&mut to.anim, boolean(value)),
             "compression" => set(&mut to.fast, (value == "fast").then_some(true)),
             "onerror" => set(
@@ -363,6 +389,20 @@ mod tests {
     fn canonical(list: &str) -> Result<String, InvalidOptions> {
         list.parse::<Transform>()
             .map(|transform| transform.to_string())
+    }
+
+    #[test]
+    fn jpg_is_jpeg_where_that_is_wanted() {
+        for list in ["format=jpg", "width=5,f=jpg"] {
+            let lenient = Transform::parse_list_of(list, Formats::Lenient).unwrap();
+            assert_eq!(lenient.0.format, Format::Jpeg);
+            let refused = Transform::parse_list_of(list, Formats::Documented);
+            assert_eq!(
+                refused,
+                Err(InvalidOptions::UnknownFormat("jpg".to_owned()))
+            );
+        }
+        assert!(Transform::parse_list_of("format=JPG", Formats::Lenient).is_err());
     }
 
     #[test]
@@ -618,6 +658,7 @@ mod tests {
                 rotate: *choices[2].get(&[Rotate::None, Rotate::Quarter, Rotate::ThreeQuarters]),
                 exif: *choices[3].get(&[Exif::Keep, Exif::Copyright, Exif::None]),
                 format: *choices[4].get(&[Format::Standard, Format::Auto, Format::BaselineJpeg, Format::Json]),
+                placeholders: Placeholders::default(),
                 anim: plain[1],
                 fast: plain[2],
                 redirect_on_error: plain[3],

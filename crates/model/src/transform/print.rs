@@ -96,6 +96,9 @@ impl fmt::Display for Transform {
         if self.format != Format::Standard {
             add("format", self.format.as_str().to_owned());
         }
+        if self.placeholders.any() {
+            add("placeholder", self.placeholders.to_string());
+        }
         if !self.anim {
             add("anim", "false".to_owned());
         }

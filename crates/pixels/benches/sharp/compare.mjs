@@ -20,7 +20,8 @@ const svt = '.tools/svt/libSvtAv1Enc.so.4';
 const avif = { quality: 60, chromaSubsampling: '4:2:0' };
 // `sharp` is what sharp is asked for; `ours` are the options without quality. Where `quality` is
 // given, ours is the least number which scores no more than `within` below sharp, so that bytes are
-// compared at an equal score; else there is nothing to choose. `cpu` and `bytes` are the targets.
+// compared at an equal score; else there is nothing to choose. `cpu` and `bytes` are the targets. A job
+// with a `gain` is done in linear light, and ours is the least number which scores by so much more there.
 const jobs = [
   job('JPEG q80', photo, [['resize', [800]], ['jpeg', [{ quality: 80 }]]], 'width=800,format=jpeg', 80, 0.78, 0.93),
   job('JPEG q80, mozjpeg', photo, [['resize', [800]], ['jpeg', [{ quality: 80, mozjpeg: true }]]], 'width=800,format=jpeg', 80, 0.55, 0.97),
@@ -28,6 +29,7 @@ const jobs = [
   job('JPEG q80, progressive source', 'photo_6mp_420_progressive.jpg', [['resize', [800]], ['jpeg', [{ quality: 80 }]]], 'width=800,format=jpeg', 80, 0.65, 0.93),
   job('JPEG q80, 4:4:4 source', 'photo_6mp_444.jpg', [['resize', [800]], ['jpeg', [{ quality: 80 }]]], 'width=800,format=jpeg', 80, 0.78, 0.93),
   job('JPEG q80, 24 MP source', 'photo_24mp_420.jpg', [['resize', [800]], ['jpeg', [{ quality: 80 }]]], 'width=800,format=jpeg', 80, 0.78, 0.93),
+  { ...job('JPEG q80 in linear light', photo, [['resize', [800]], ['jpeg', [{ quality: 80 }]]], 'width=800,format=jpeg', 80, 1.0, 1.0), gain: 3 },
   job('WebP q80', photo, [['resize', [800]], ['webp', [{ quality: 80 }]]], 'width=800,format=webp', 80, 0.7, 1.02),
   ...(existsSync(svt)
     ? [
@@ -64,7 +66,7 @@ const runWith = (env, program, ...given) =>
 const theirs = (job, times, out, concurrency = 1, atOnce = 1) =>
   JSON.parse(run(process.execPath, peer, 'render', job.file, JSON.stringify(job.chain), times, out, concurrency, atOnce));
 const mine = (job, options, times, out, threads = 1) =>
-  JSON.parse(runWith({ CALOTYPE_SVT_AV1: job.svt }, jobProgram, 'render', job.file, options, times, out, threads));
+  JSON.parse(runWith({ CALOTYPE_SVT_AV1: job.svt, CALOTYPE_RESIZE_LIGHT: job.gain ? 'linear' : 'gamma' }, jobProgram, 'render', job.file, options, times, out, threads));
 const decode = (input, output) => run(process.execPath, peer, 'decode', input, output);
 const median = (values) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];
 const decoded = new Map();
@@ -84,14 +86,15 @@ function scores(job, size, files) {
 const best = ({ linear, encoded }) => Math.max(linear, encoded);
 
 // The least quality of ours which scores as sharp does, less `within`.
-function matched(job, size, wanted, within = 0.3) {
+function matched(job, size, sharp, within = 0.3) {
+  const enough = (score) => (job.gain ? score.linear >= sharp.linear + job.gain : best(score) >= best(sharp) - within);
   const out = path.join(work, 'probe');
   let [low, high] = [Math.max(1, job.quality - 20), Math.min(99, job.quality + 16)];
   while (low < high) {
     const middle = Math.floor((low + high) / 2);
     mine(job, `${job.ours},quality=${middle}`, 0, out);
     const [score] = scores(job, size, [out]);
-    if (best(score) >= wanted - within) high = middle;
+    if (enough(score)) high = middle;
     else low = middle + 1;
   }
   return low;
@@ -104,7 +107,7 @@ for (const job of jobs) {
   const [a, b] = ['sharp', 'ours'].map((name) => path.join(work, `${job.name.replaceAll(/[^\w]+/g, '-')}.${name}`));
   const first = theirs(job, 1, a);
   const [sharpScore] = scores(job, first, [a]);
-  const quality = job.quality && matched(job, first, best(sharpScore));
+  const quality = job.quality && matched(job, first, sharpScore);
   const options = quality ? `${job.ours},quality=${quality}` : job.ours;
   const warm = mine(job, options, 2, b);
   if (warm.width !== first.width || warm.height !== first.height) {

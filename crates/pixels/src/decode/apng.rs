@@ -104,11 +104,11 @@ impl<'a> Frames<'a> {
         };
         self.draw(place, control.blend_op);
         let info = self.reader.info();
-        let profile = stills::profile(info);
+        let profile = stills::profile(info, false);
         let (width, height) = self.canvas.size();
         let data = self.canvas.data.clone();
         Ok(Some(Frame {
-            raster: colour::to_srgb(width, height, Samples::Rgba(data), profile),
+            raster: colour::to_srgb_from(width, height, Samples::Rgba(data), profile),
             delay: milliseconds(control.delay_num, control.delay_den),
         }))
     }

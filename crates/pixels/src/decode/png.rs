@@ -4,7 +4,7 @@ use std::io::Cursor;
 
 use png::{ColorType, Decoder, Limits, Transformations};
 
-use crate::colour::{self, Samples};
+use crate::colour::{self, Power, Profile, Samples};
 use crate::raster::Raster;
 use crate::{Cancel, Error};
 
@@ -38,17 +38,38 @@ pub(super) fn decode(source: &[u8], cancel: &Cancel) -> Result<Raster, Error> {
         ColorType::Rgba => Samples::Rgba(samples),
         ColorType::Rgb | ColorType::Indexed => Samples::Rgb(samples),
     };
-    Ok(colour::to_srgb(
-        width,
-        height,
-        samples,
-        profile(reader.info()),
-    ))
+    let grey = matches!(samples, Samples::Gray(_) | Samples::GrayAlpha(_));
+    let profile = profile(reader.info(), grey);
+    Ok(colour::to_srgb_from(width, height, samples, profile))
 }
 
-/// An sRGB chunk has the last word, as the format demands.
-pub(super) fn profile<'a>(info: &'a png::Info<'_>) -> Option<&'a [u8]> {
-    info.icc_profile.as_deref().filter(|_| info.srgb.is_none())
+/// What the chunks say about colours, in the order in which they count (PNG, section 4.3).
+pub(super) fn profile<'a>(info: &'a png::Info<'_>, grey: bool) -> Option<Profile<'a>> {
+    if let Some(points) = info.coding_independent_code_points
+        && points.is_video_full_range_image
+        && !grey
+    {
+        return Some(Profile::Cicp {
+            primaries: points.color_primaries.into(),
+            transfer: points.transfer_function.into(),
+        });
+    }
+    if info.srgb.is_some() {
+        return None;
+    }
+    if let Some(icc) = info.icc_profile.as_deref() {
+        return Some(Profile::Icc(icc));
+    }
+    let gamma = info.gama_chunk?.into_value();
+    let places = info.chrm_chunk.map(|places| {
+        [places.white, places.red, places.green, places.blue]
+            .map(|(x, y)| (x.into_value(), y.into_value()))
+    });
+    Some(Profile::Power(Power {
+        gamma,
+        places,
+        grey,
+    }))
 }
 
 /// Reads every row and throws it away.

@@ -3,6 +3,7 @@
 
 mod jpegli;
 
+use crate::metadata::Metadata;
 use crate::planes::Planes;
 use crate::raster::Raster;
 use crate::{Cancel, Error};
@@ -19,7 +20,7 @@ pub(super) fn encode(
     raster: &Raster,
     quality: u8,
     progressive: bool,
-    exif: Option<&[u8]>,
+    metadata: &Metadata,
     cancel: &Cancel,
 ) -> Result<Vec<u8>, Error> {
     // Grey stays grey: a third of the work, and no colour noise.
@@ -34,7 +35,7 @@ pub(super) fn encode(
     } else {
         jpegli::Pixels::Rgb(&raster.data)
     };
-    let settings = settings(raster.size(), quality, progressive, exif);
+    let settings = settings(raster.size(), quality, progressive, metadata);
     jpegli::encode(&pixels, &settings, cancel)
 }
 
@@ -43,14 +44,14 @@ pub(super) fn encode_planes(
     planes: &Planes,
     quality: u8,
     progressive: bool,
-    exif: Option<&[u8]>,
+    metadata: &Metadata,
     cancel: &Cancel,
 ) -> Result<Vec<u8>, Error> {
     let pixels = match &planes.chroma {
         None => jpegli::Pixels::Grey(&planes.luma.data),
         Some([blue, red]) => jpegli::Pixels::YCbCr([&planes.luma, blue, red]),
     };
-    let settings = settings(planes.size(), quality, progressive, exif);
+    let settings = settings(planes.size(), quality, progressive, metadata);
     jpegli::encode(&pixels, &settings, cancel)
 }
 
@@ -58,15 +59,15 @@ fn settings(
     (width, height): (u32, u32),
     quality: u8,
     progressive: bool,
-    exif: Option<&[u8]>,
-) -> jpegli::Settings<'_> {
+    metadata: &Metadata,
+) -> jpegli::Settings {
     jpegli::Settings {
         width,
         height,
         quality: on_jpegli_scale(quality),
         progressive,
         half_colour: colour_share(quality) == 2,
-        exif,
+        segments: metadata.segments(),
     }
 }
 

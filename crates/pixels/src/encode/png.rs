@@ -19,7 +19,7 @@ const DITHER: Dither = Dither { strength: 0.5 };
 const FLAT_MIN: f64 = 0.5;
 
 /// `quality`, 1 to 100, allows a palette for pictures of many colours.
-pub(super) fn encode(raster: &Raster, quality: Option<u8>) -> Result<Vec<u8>, Error> {
+pub(crate) fn encode(raster: &Raster, quality: Option<u8>) -> Result<Vec<u8>, Error> {
     let exact = palette::exact(raster, 256, None);
     let is_gray = is_gray(raster);
     if let Some(indexed) = exact

@@ -42,6 +42,7 @@ pub(super) fn find(source: &[u8]) -> Result<Found, Error> {
     for Segment { marker, body } in segments(source) {
         match marker {
             0xc0..=0xcf if !matches!(marker, 0xc4 | 0xc8 | 0xcc) && size.is_none() => {
+                judge(marker, body)?;
                 size = u16_at(body, 3).zip(u16_at(body, 1));
             }
             0xe1 => {
@@ -60,6 +61,19 @@ pub(super) fn find(source: &[u8]) -> Result<Found, Error> {
     })
 }
 
+/// Refuses the kinds which no browser shows either, by the frame header (T.81, table B.1).
+fn judge(marker: u8, body: &[u8]) -> Result<(), Error> {
+    let unsupported = match (marker, body.first()) {
+        (0xc3, _) => "lossless JPEG",
+        (0xc9 | 0xca, _) => "arithmetic-coded JPEG",
+        (0xcb, _) => "arithmetic-coded lossless JPEG",
+        (0xc5..=0xc7 | 0xcd..=0xcf, _) => "hierarchical JPEG",
+        (_, Some(12)) => "12-bit JPEG",
+        _ => return Ok(()),
+    };
+    Err(Error::Unsupported(unsupported))
+}
+
 /// Whether an end of image follows the headers. The one of a thumbnail in the EXIF block is none.
 pub(crate) fn is_whole(source: &[u8]) -> bool {
     let headers = segments(source).map(|segment| segment.body.len() + 2).sum();
@@ -72,6 +86,23 @@ pub(crate) fn exif(source: &[u8]) -> Option<&[u8]> {
     segments(source)
         .filter(|segment| segment.marker == 0xe1)
         .find_map(|segment| segment.body.strip_prefix(b"Exif\0")?.get(1..))
+}
+
+/// The name of segments with XMP.
+pub(crate) const XMP: &[u8] = b"http://ns.adobe.com/xap/1.0/\0";
+
+/// The packet of XMP.
+pub(crate) fn xmp(source: &[u8]) -> Option<&[u8]> {
+    segments(source)
+        .filter(|segment| segment.marker == 0xe1)
+        .find_map(|segment| segment.body.strip_prefix(XMP))
+}
+
+/// Resources in the manner of Photoshop.
+pub(crate) fn photoshop(source: &[u8]) -> Option<&[u8]> {
+    segments(source)
+        .filter(|segment| segment.marker == 0xed)
+        .find_map(|segment| segment.body.strip_prefix(b"Photoshop 3.0\0"))
 }
 
 /// The colour profile, put together from its parts.

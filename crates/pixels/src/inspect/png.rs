@@ -54,6 +54,14 @@ pub(crate) fn exif(source: &[u8]) -> Option<&[u8]> {
         .map(|(_, body)| body.strip_prefix(b"Exif\0\0").unwrap_or(body))
 }
 
+/// The packet of XMP, if it is not compressed, which it should not be.
+pub(crate) fn xmp(source: &[u8]) -> Option<&[u8]> {
+    chunks(source)
+        .filter(|(name, _)| *name == b"iTXt")
+        // Flag and method of compression, then a language and a translation, both empty.
+        .find_map(|(_, body)| body.strip_prefix(b"XML:com.adobe.xmp\0\0\0\0\0"))
+}
+
 /// Whether every chunk up to the last is there. Frames of APNG beyond the first are not decoded, and
 /// a file which breaks off in them is broken all the same.
 pub(crate) fn is_whole(source: &[u8]) -> bool {

@@ -59,6 +59,11 @@ pub(crate) fn exif(source: &[u8]) -> Option<&[u8]> {
     chunk(source, *b"EXIF").map(|body| body.strip_prefix(b"Exif\0\0").unwrap_or(body))
 }
 
+/// The packet of XMP.
+pub(crate) fn xmp(source: &[u8]) -> Option<&[u8]> {
+    chunk(source, *b"XMP ")
+}
+
 /// The colour profile.
 pub(crate) fn icc(source: &[u8]) -> Option<&[u8]> {
     chunk(source, *b"ICCP")

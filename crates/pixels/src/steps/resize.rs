@@ -1,3 +1,4 @@
+use model::ResizeLight;
 use resample::{Filter, Region, Samples};
 
 use crate::Error;
@@ -8,8 +9,8 @@ use crate::raster::Raster;
 pub(crate) fn resize(
     raster: &Raster,
     region: Region,
-    width: u32,
-    height: u32,
+    (width, height): (u32, u32),
+    light: ResizeLight,
 ) -> Result<Raster, Error> {
     let samples = Samples {
         width: raster.width,
@@ -18,7 +19,11 @@ pub(crate) fn resize(
         data: &raster.data,
     };
     let size = (width, height);
-    let data = resample::resize(samples, region, size, Filter::between(region, size))
-        .map_err(Error::encode)?;
+    let resample = match light {
+        ResizeLight::Linear => resample::resize_light,
+        ResizeLight::Gamma => resample::resize,
+    };
+    let data =
+        resample(samples, region, size, Filter::between(region, size)).map_err(Error::encode)?;
     Ok(Raster::new(width, height, raster.channels, data))
 }

@@ -144,3 +144,36 @@ fn ico(pictures: &[(u8, &[u8])]) -> Vec<u8> {
     file.extend(pictures.iter().flat_map(|(_, picture)| picture.iter()));
     file
 }
+
+#[test]
+fn unusual_kinds_of_jpeg_are_named() {
+    let jpeg = rendered(&quarters(64, 48), "format=baseline-jpeg").bytes;
+    let frame = jpeg
+        .windows(2)
+        .position(|pair| matches!(pair, [0xff, 0xc0 | 0xc1]))
+        .unwrap();
+    let kind = |marker: u8, bits: u8| {
+        let mut jpeg = jpeg.clone();
+        jpeg[frame + 1] = marker;
+        jpeg[frame + 4] = bits;
+        jpeg
+    };
+    for (marker, bits, name) in [
+        (0xc1, 12, "12-bit JPEG"),
+        (0xc2, 12, "12-bit JPEG"),
+        (0xc3, 8, "lossless JPEG"),
+        (0xc9, 8, "arithmetic-coded JPEG"),
+        (0xca, 8, "arithmetic-coded JPEG"),
+        (0xcb, 8, "arithmetic-coded lossless JPEG"),
+        (0xc5, 8, "hierarchical JPEG"),
+    ] {
+        let source = kind(marker, bits);
+        let refused = inspect(&source, &Limits::default());
+        assert_eq!(refused, Err(Error::Unsupported(name)));
+        let verified = Engine::default().verify(&source, &Cancel::never());
+        assert_eq!(verified, Err(Error::Unsupported(name)));
+        let rendered = crate::pictures::try_render(&source, "width=9");
+        assert_eq!(rendered.unwrap_err(), Error::Unsupported(name));
+    }
+    assert!(inspect(&kind(0xc1, 8), &Limits::default()).is_ok());
+}

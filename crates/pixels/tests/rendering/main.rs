@@ -4,6 +4,8 @@ mod acceptance;
 mod animation;
 mod attention;
 mod avif;
+mod colour;
+mod describe;
 mod golden;
 mod inputs;
 mod metadata;

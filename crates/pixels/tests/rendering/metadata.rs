@@ -1,9 +1,9 @@
-//! What a file says about its picture: orientation, profile, EXIF.
+//! What a file says about its picture: orientation, EXIF, XMP, IPTC.
 
 use model::Limits;
 use pixels::inspect;
 
-use crate::pictures::{BLUE, GREEN, Picture, RED, WHITE, png, quarters, rendered, with_segment};
+use crate::pictures::{BLUE, GREEN, Picture, RED, WHITE, quarters, rendered, with_segment};
 
 fn with_orientation(jpeg: &[u8], orientation: u8) -> Vec<u8> {
     let entry = [0x12, 0x01, 3, 0, 1, 0, 0, 0, orientation, 0, 0, 0];
@@ -42,23 +42,6 @@ fn orientation_is_applied_and_taken_off() {
 }
 
 #[test]
-fn a_wide_gamut_is_brought_to_srgb() {
-    let jpeg = rendered(&png(64, 64, |_, _| RED), "format=jpeg,quality=95").bytes;
-    let profile = moxcms::ColorProfile::new_display_p3().encode().unwrap();
-    let body = [b"ICC_PROFILE\0\x01\x01", profile.as_slice()].concat();
-    let red = Picture::rendered(&with_segment(&jpeg, 0xe2, &body), "format=png-force");
-    red.is(30, 30, RED);
-    // A green of P3 which sRGB has: its numbers change.
-    let jpeg = rendered(
-        &png(64, 64, |_, _| [100, 150, 100, 255]),
-        "format=jpeg,quality=95",
-    )
-    .bytes;
-    let green = Picture::rendered(&with_segment(&jpeg, 0xe2, &body), "format=png-force").at(30, 30);
-    assert!(green[0] < 92 && green[1].abs_diff(151) < 4, "{green:?}");
-}
-
-#[test]
 fn exif_is_kept_as_asked() {
     let jpeg = rendered(&quarters(64, 32), "format=jpeg").bytes;
     let text = b"(c) Somebody\0";
@@ -77,4 +60,92 @@ fn exif_is_kept_as_asked() {
     assert!(has("width=20,metadata=keep", b"Mak\0"));
     assert!(!has("width=20,metadata=none", b"Exif"));
     assert!(!has("width=20,metadata=keep,format=webp", b"Somebody"));
+}
+
+/// A JPEG with a packet of XMP and records of IPTC, both with a notice and more.
+fn with_notices(jpeg: &[u8]) -> Vec<u8> {
+    let xmp = [
+        &b"http://ns.adobe.com/xap/1.0/\0"[..],
+        br#"<x:xmpmeta><rdf:Description tiff:Orientation="6"/><dc:creator>Painter</dc:creator>"#,
+        br#"<dc:rights><rdf:Alt><rdf:li xml:lang="x-default">XMP notice</rdf:li></rdf:Alt></dc:rights>"#,
+        b"</x:xmpmeta>",
+    ]
+    .concat();
+    let mut records = b"\x1c\x02\x5a\0\x04Rome".to_vec();
+    records.extend(b"\x1c\x02\x74\0\x0bIPTC notice");
+    let mut resources = b"Photoshop 3.0\08BIM\x04\x04\0\0\0\0\0".to_vec();
+    resources.push(records.len() as u8);
+    resources.extend(records);
+    with_segment(&with_segment(jpeg, 0xe1, &xmp), 0xed, &resources)
+}
+
+#[test]
+fn notices_in_xmp_and_iptc_are_kept_as_asked() {
+    let source = with_notices(&rendered(&quarters(64, 32), "format=jpeg").bytes);
+    let has = |options: &str, text: &str| {
+        let bytes = rendered(&source, options).bytes;
+        bytes
+            .windows(text.len())
+            .any(|window| window == text.as_bytes())
+    };
+    for (options, notices, rest) in [
+        ("width=20", true, false),
+        ("width=20,metadata=copyright,saturation=0.5", true, false),
+        ("width=20,metadata=keep", true, true),
+        ("width=20,metadata=none", false, false),
+        ("width=20,metadata=keep,format=webp", false, false),
+        ("width=20,metadata=keep,format=png-force", false, false),
+        ("width=20,metadata=keep,format=avif", false, false),
+    ] {
+        for (text, expected) in [
+            ("XMP notice", notices),
+            ("IPTC notice", notices),
+            ("Painter", rest),
+            ("Rome", rest),
+        ] {
+            assert_eq!(has(options, text), expected, "{options}: {text}");
+        }
+        assert!(!has(options, "Orientation=\"6"), "{options}");
+    }
+    // What is written is found again.
+    let again = rendered(&rendered(&source, "metadata=keep").bytes, "metadata=keep").bytes;
+    assert!(again.windows(11).any(|window| window == b"IPTC notice"));
+}
+
+#[test]
+fn a_tiff_gives_its_descriptions_and_not_its_layout() {
+    // One pixel, with a notice and a strip.
+    let mut tiff = b"II\x2a\0\x08\0\0\0".to_vec();
+    let entries: [(u16, u16, u32, u32); 10] = [
+        (0x0100, 3, 1, 1),
+        (0x0101, 3, 1, 1),
+        (0x0102, 3, 1, 8),
+        (0x0103, 3, 1, 1),
+        (0x0106, 3, 1, 1),
+        (0x0111, 4, 1, 8),
+        (0x0115, 3, 1, 1),
+        (0x0116, 3, 1, 1),
+        (0x0117, 4, 1, 1),
+        (0x8298, 2, 12, 8 + 2 + 10 * 12 + 4),
+    ];
+    tiff.extend((entries.len() as u16).to_le_bytes());
+    for (tag, kind, count, value) in entries {
+        tiff.extend(tag.to_le_bytes());
+        tiff.extend(kind.to_le_bytes());
+        tiff.extend(count.to_le_bytes());
+        tiff.extend(value.to_le_bytes());
+    }
+    tiff.extend([0; 4]);
+    tiff.extend(b"TIFF notice\0");
+    for options in ["metadata=copyright", "metadata=keep"] {
+        let jpeg = rendered(&tiff, &format!("{options},format=jpeg")).bytes;
+        assert!(
+            jpeg.windows(11).any(|window| window == b"TIFF notice"),
+            "{options}"
+        );
+        // No tag of strips in the EXIF block, which is the first segment.
+        let exif = &jpeg[4..4 + usize::from(u16::from_be_bytes([jpeg[4], jpeg[5]]))];
+        let strips = exif.windows(4).any(|window| window == [0x11, 0x01, 4, 0]);
+        assert!(!strips, "{options}");
+    }
 }

@@ -1,5 +1,6 @@
 //! Sizes, crops, colours and formats of stills.
 
+use model::transform::Format;
 use model::{Limits, MediaType, Policy, Transform};
 use pixels::{
     Accepts, Cancel, Engine, Error, Rendition, RenditionFormat, Request, Warning, inspect,
@@ -413,4 +414,42 @@ fn an_operator_has_preferences() {
     let options = "gamma=0.5,format=png-force";
     Picture::of(&make(Policy::default(), options).bytes).is(5, 5, [181, 181, 181, 255]);
     Picture::of(&make(legacy, options).bytes).is(5, 5, [64, 64, 64, 255]);
+}
+
+#[test]
+fn raw_samples_lie_in_rows_without_gaps() {
+    let source = png(5, 3, |x, y| {
+        [x as u8 * 50, y as u8 * 100, 7, if x == 0 { 0 } else { 255 }]
+    });
+    let raw = |format| {
+        let transform = Transform {
+            format,
+            background: None,
+            ..Transform::default()
+        };
+        let limits = Limits::default();
+        let never = Cancel::never();
+        let rendition = render(&source, &transform, Accepts::default(), &limits, &never).unwrap();
+        assert_eq!(rendition.format.as_str(), "application/octet-stream");
+        assert_eq!((rendition.width, rendition.height), (5, 3));
+        rendition.bytes
+    };
+    let rgba = raw(Format::Rgba);
+    assert_eq!(rgba.len(), 5 * 3 * 4);
+    assert_eq!(rgba[4..8], [50, 0, 7, 255]);
+    assert_eq!(rgba[(2 * 5 + 4) * 4..], [200, 200, 7, 255]);
+    assert_eq!(rgba[3], 0);
+    let rgb = raw(Format::Rgb);
+    assert_eq!(rgb.len(), 5 * 3 * 3);
+    // What could be seen through is white.
+    assert_eq!(rgb[..6], [255, 255, 255, 50, 0, 7]);
+    let first = Transform {
+        format: Format::Rgba,
+        ..Transform::default()
+    };
+    let moving = animated_gif(4, 2, None);
+    let limits = Limits::default();
+    let never = Cancel::never();
+    let first = render(&moving, &first, Accepts::default(), &limits, &never).unwrap();
+    assert_eq!(first.bytes, RED.repeat(8));
 }

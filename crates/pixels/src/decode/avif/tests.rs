@@ -162,7 +162,7 @@ fn coded(size: (u32, u32), colour: [u8; 4]) -> (Vec<u8>, Vec<u8>) {
         raster,
         Target::Avif { quality: 95 },
         None,
-        None,
+        &crate::metadata::Metadata::default(),
         &encoders,
         &Cancel::never(),
     )

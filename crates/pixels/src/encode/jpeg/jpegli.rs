@@ -16,11 +16,8 @@ unsafe extern "C-unwind" {
     fn jpegli_set_progressive_level(cinfo: *mut sys::jpegli_compress_struct, level: c_int);
 }
 
-/// `APP1`, which holds EXIF.
-const EXIF_MARKER: c_int = 0xe1;
-
 /// What is asked of the encoder.
-pub(super) struct Settings<'a> {
+pub(super) struct Settings {
     pub width: u32,
     pub height: u32,
     /// 1 to 100, on jpegli's own scale.
@@ -28,8 +25,8 @@ pub(super) struct Settings<'a> {
     pub progressive: bool,
     /// One sample of colour for four of brightness.
     pub half_colour: bool,
-    /// A TIFF structure of at most 65,000 bytes.
-    pub exif: Option<&'a [u8]>,
+    /// Numbers and bodies of segments with metadata.
+    pub segments: Vec<(u8, Vec<u8>)>,
 }
 
 /// What is encoded, rows without gaps.
@@ -50,7 +47,7 @@ impl Pixels<'_> {
     }
 
     /// Whether they are of the size which the settings say.
-    fn fit(&self, settings: &Settings<'_>) -> bool {
+    fn fit(&self, settings: &Settings) -> bool {
         let (width, height) = (settings.width, settings.height);
         let rows = |data: &[u8], channels: usize| {
             width > 0 && data.len() == width as usize * channels * height as usize
@@ -77,7 +74,7 @@ struct Failure(String);
 
 pub(super) fn encode(
     pixels: &Pixels<'_>,
-    settings: &Settings<'_>,
+    settings: &Settings,
     cancel: &Cancel,
 ) -> Result<Vec<u8>, Error> {
     if !pixels.fit(settings) {
@@ -158,7 +155,7 @@ impl Encoder {
     unsafe fn write(
         &mut self,
         pixels: &Pixels<'_>,
-        settings: &Settings<'_>,
+        settings: &Settings,
         cancel: &Cancel,
     ) -> Result<(), Error> {
         // SAFETY: see the type. Zeros are valid for both structures: numbers, null pointers, absent
@@ -196,12 +193,11 @@ impl Encoder {
             // more (T.81, table B.1), so colour keeps to the typical ones there.
             info.optimize_coding = (settings.progressive || pixels.components() == 1).into();
             // EXIF wants to be the first segment, and so does JFIF.
-            info.write_JFIF_header = settings.exif.is_none().into();
+            info.write_JFIF_header = settings.segments.is_empty().into();
             sys::jpegli_start_compress(info, 1);
-            if let Some(exif) = settings.exif {
-                let segment = [b"Exif\0\0", exif].concat();
-                let length = segment.len() as c_uint;
-                sys::jpegli_write_marker(info, EXIF_MARKER, segment.as_ptr(), length);
+            for (marker, body) in &settings.segments {
+                let length = body.len() as c_uint;
+                sys::jpegli_write_marker(info, (*marker).into(), body.as_ptr(), length);
             }
             match *pixels {
                 Pixels::Grey(data) | Pixels::Rgb(data) => {
@@ -231,7 +227,7 @@ const BLOCK: usize = 8;
 unsafe fn write_planes(
     info: &mut sys::jpegli_compress_struct,
     planes: [&Plane; 3],
-    settings: &Settings<'_>,
+    settings: &Settings,
     cancel: &Cancel,
 ) -> Result<(), Error> {
     let factor = if settings.half_colour { 2 } else { 1 };
@@ -348,14 +344,14 @@ unsafe extern "C-unwind" fn end_buffer(info: &mut sys::jpegli_compress_struct) {
 mod tests {
     use super::*;
 
-    fn grey(width: u32) -> Settings<'static> {
+    fn grey(width: u32) -> Settings {
         Settings {
             width,
             height: 1,
             quality: 80,
             progressive: true,
             half_colour: false,
-            exif: None,
+            segments: Vec::new(),
         }
     }
 
