@@ -41,7 +41,7 @@ fi
 
 lock=tests/clients/typescript/package-lock.json
 if ! cmp -s "$lock" .tools/typescript/installed.json; then
-    echo "Installing the TypeScript SDK into .tools/typescript"
+    echo "Installing the TypeScript SDK and workerd into .tools/typescript"
     mkdir -p .tools/typescript
     cp tests/clients/typescript/package.json "$lock" .tools/typescript/
     npm ci --prefix .tools/typescript --ignore-scripts --no-audit --no-fund --silent

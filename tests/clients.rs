@@ -47,6 +47,17 @@ fn the_typescript_sdk_does_everything() {
 }
 
 #[test]
+fn a_worker_uses_the_images_binding() {
+    let node = runs(Command::new("node").arg("--version"));
+    if !(node && tools().join("typescript/node_modules/workerd").is_dir()) {
+        return skip("Node or the npm package workerd");
+    }
+    let mut command = Command::new("node");
+    command.arg(programs().join("typescript/binding.mjs"));
+    run(&start(), command);
+}
+
+#[test]
 fn the_python_sdk_does_everything() {
     let python = tools().join("python/bin/python");
     if !runs(Command::new(&python).args(["-c", "import cloudflare"])) {

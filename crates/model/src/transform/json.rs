@@ -386,7 +386,87 @@ mod tests {
         assert_eq!(framed.to_string(), "border=#ff0000;9;5;5;5");
     }
 
+    /// An option in both forms.
+    fn options() -> impl Strategy<Value = (String, String, Value)> {
+        let number = |name: &'static str, least: f64, most: f64| {
+            (least..most).prop_map(move |number| {
+                let json = serde_json::json!(number);
+                (name.to_owned(), number.to_string(), json)
+            })
+        };
+        let word = |name: &'static str, words: &'static [&'static str]| {
+            proptest::sample::select(words)
+                .prop_map(move |word| (name.to_owned(), word.to_owned(), Value::from(word)))
+        };
+        prop_oneof![
+            number("width", 1.0, 5_000.0),
+            number("height", 1.0, 5_000.0),
+            number("dpr", 0.1, 4.0),
+            number("quality", 1.0, 120.0),
+            number("blur", 0.0, 250.0),
+            number("sharpen", 0.0, 10.0),
+            number("brightness", 0.0, 255.0),
+            number("contrast", 0.0, 255.0),
+            number("gamma", 0.0, 9.0),
+            number("saturation", 0.0, 9.0),
+            number("zoom", 0.0, 1.5),
+            word("width", &["auto"]),
+            word(
+                "fit",
+                &[
+                    "scale-down",
+                    "scale-up",
+                    "contain",
+                    "cover",
+                    "crop",
+                    "aspect-crop",
+                    "pad",
+                    "squeeze"
+                ]
+            ),
+            word(
+                "gravity",
+                &["left", "bottom", "auto", "face", "entropy", "0.25x0.75"]
+            ),
+            word("flip", &["h", "v", "hv"]),
+            word("metadata", &["keep", "copyright", "none"]),
+            word(
+                "format",
+                &["auto", "avif", "webp", "jpeg", "baseline-jpeg", "json"]
+            ),
+            word("quality", &["low", "medium-low", "medium-high", "high"]),
+            word(
+                "background",
+                &["red", "#1234", "rgb(1,2,3)", "hsl(9 9% 9%)"]
+            ),
+            word("segment", &["foreground"]),
+            word("upscale", &["interpolate", "generate"]),
+            word("compression", &["fast"]),
+            word("trim", &["border"]),
+            any::<bool>().prop_map(|anim| ("anim".into(), anim.to_string(), anim.into())),
+            proptest::sample::select(vec![0, 90, 180, 270, 360]).prop_map(|turn| (
+                "rotate".into(),
+                turn.to_string(),
+                turn.into()
+            )),
+        ]
+    }
+
     proptest! {
+        #[test]
+        fn whatever_is_asked_means_the_same_in_both_forms(
+            options in proptest::collection::vec(options(), 1..9),
+        ) {
+            let (mut list, mut object) = (Vec::new(), Map::new());
+            for (name, text, value) in options {
+                // In an object each name stands once; in a list the last one counts.
+                object.insert(name.clone(), value);
+                list.push(format!("{name}={}", text.replace('%', "%25")));
+            }
+            let by_list: Transform = list.join(",").parse().unwrap();
+            prop_assert_eq!(Transform::from_json(&object), Ok(Some(by_list)), "{}", list.join(","));
+        }
+
         #[test]
         fn no_object_is_a_panic(
             name in "[a-z.-]{1,12}",
