@@ -112,10 +112,5 @@ curl -sf -o /dev/null -X PUT -H "Date: $date" -H "Authorization: AWS test:$signa
     "http://127.0.0.1:$port/images" || fail 'the bucket cannot be made'
 
 echo "http://127.0.0.1:$port"
-while read -r command _; do
-    case $command in
-    pause) kill -STOP "${daemons[2]}" ;;
-    resume) kill -CONT "${daemons[2]}" ;;
-    esac
-    echo "$command"
-done
+# Until the input ends.
+cat >/dev/null

@@ -289,15 +289,18 @@ where
 
 async fn point_reads(catalog: &Arc<dyn Catalog>, hot: &AccountId) {
     let mut ids = Vec::new();
+    let mut query = query(Order::Ascending, None);
     // More than are kept in memory, so that the database is measured.
-    for part in 0..100 {
-        let mut query = query(Order::Ascending, None);
-        query.after = Some(Position {
-            uploaded: Timestamp::from_micros(part * 9_000),
-            id: ImageId::from_path(String::new()),
-        });
+    for _ in 0..100 {
         let page = catalog.images_after(hot, &query).await.expect("a list");
+        query.after = page.last().map(|image| Position {
+            uploaded: image.uploaded,
+            id: image.id.clone(),
+        });
         ids.extend(page.into_iter().map(|image| image.id));
+        if query.after.is_none() {
+            break;
+        }
     }
     if ids.is_empty() {
         return;
