@@ -1,5 +1,6 @@
 //! What strangers try with remote images.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use service::{Ports, RemoteSettings};
@@ -232,6 +233,41 @@ async fn a_trickling_origin_is_given_up_and_its_place_freed() {
     assert_eq!(slow.refusal(), (524, 9504));
     let good = server.remote("/width=5/good", &[]).await;
     assert_eq!(good.status, 200, "{}", good.text());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_visitor_who_leaves_frees_the_place_at_the_origin() {
+    let origin = Origin::start(|asked| match asked.target() {
+        "/good" => Act::Say(http("200 OK", "", PHOTO)),
+        _ => Act::Stall(Vec::new()),
+    })
+    .await;
+    let mut wishes = Wishes::zones("zone.test", &[("zone.test", &origin)]);
+    wishes.remote.fetches_per_host = 1;
+    wishes.remote.head_timeout = Duration::from_mins(10);
+    let server = Server::with(wishes).await;
+    // HTTP/1 cannot tell who leaves from who has said all.
+    let address: SocketAddr = server.url.strip_prefix("http://").unwrap().parse().unwrap();
+    let client = reqwest::Client::builder()
+        .http2_prior_knowledge()
+        .resolve("zone.test", address);
+    let client = client.build().unwrap();
+    let port = address.port();
+    let ask = |path: &str| {
+        let source = format!("http://zone.test/{path}");
+        let url = format!("http://zone.test:{port}/cdn-cgi/image/width=5/{source}");
+        client.get(url).send()
+    };
+    {
+        let mut waiting = Box::pin(ask("silent"));
+        // The visitor leaves when the origin was asked.
+        while origin.targets().is_empty() {
+            assert!(futures_util::poll!(waiting.as_mut()).is_pending());
+            tokio::task::yield_now().await;
+        }
+    }
+    let good = ask("good").await.unwrap();
+    assert_eq!(good.status(), 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -86,7 +86,7 @@ impl Fetcher {
         let reach = Arc::new(remote.reach.clone());
         let client = Client::builder()
             .redirect(redirect::Policy::none())
-            .dns_resolver(Resolver(reach.clone()))
+            .dns_resolver(Resolver::new(reach.clone()))
             .connect_timeout(remote.head_timeout)
             .http1_max_headers(HEADERS_MAX)
             .http2_max_header_list_size(64 * 1024)

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use tokio::sync::Semaphore;
 
 use super::FetchError;
 
@@ -111,19 +112,42 @@ impl Reach {
 
 /// Resolves names and drops every address which a stranger must not reach, so that the address
 /// which was judged is the one which is connected to.
-pub(super) struct Resolver(pub(super) Arc<Reach>);
+pub(super) struct Resolver {
+    reach: Arc<Reach>,
+    lookups: Arc<Semaphore>,
+}
+
+/// Each takes a thread of those which also read files, for as long as a name server likes.
+const LOOKUPS_MAX: usize = 64;
+
+impl Resolver {
+    pub(super) fn new(reach: Arc<Reach>) -> Self {
+        Self {
+            reach,
+            lookups: Arc::new(Semaphore::new(LOOKUPS_MAX)),
+        }
+    }
+}
 
 impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let reach = self.0.clone();
+        let (reach, lookups) = (self.reach.clone(), self.lookups.clone());
         Box::pin(async move {
             let host = name.as_str().trim_end_matches('.');
             if let Some(address) = reach.hosts.get(host) {
                 return Ok(Box::new(std::iter::once(*address)) as Addrs);
             }
-            let resolved = tokio::net::lookup_host((name.as_str(), 0)).await;
+            let turn = lookups.acquire_owned().await;
+            let turn = turn.map_err(|_| FetchError::Busy)?;
+            // Apart, because the thread is taken until the lookup ends, also if nobody waits for it.
+            let lookup = tokio::spawn(async move {
+                let _turn = turn;
+                let resolved = tokio::net::lookup_host((name.as_str(), 0)).await;
+                resolved.map(Vec::from_iter)
+            });
+            let resolved = lookup.await.map_err(|_| FetchError::Busy)?;
             let resolved = resolved.map_err(|_| FetchError::Name)?;
-            let allowed = reach.allowed(resolved)?;
+            let allowed = reach.allowed(resolved.into_iter())?;
             Ok(Box::new(allowed.into_iter()) as Addrs)
         })
     }
