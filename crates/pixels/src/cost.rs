@@ -7,8 +7,10 @@ use model::{Limits, MediaType, Transform};
 use crate::plan::Plan;
 use crate::{Engine, Error, Header, describe, look};
 
-/// Tables of codecs, and what else does not grow with the picture.
-const SPARE_BYTES: u64 = 1024 * 1024;
+/// Tables of codecs and of profiles, and what else does not grow with the picture.
+const SPARE_BYTES: u64 = 4 * 1024 * 1024;
+/// The small picture which is searched for what is salient, and the sums over it.
+const LOOK_BYTES: u64 = 2 * 1024 * 1024;
 /// Bytes for each pixel which is made: the picture between two steps, before and after, and what its
 /// encoder keeps.
 const MADE_BYTES: u64 = 16;
@@ -26,7 +28,9 @@ fn decoded_bytes(format: MediaType) -> u64 {
         // Planes of 16 bits, also as they were before their edges were smoothed.
         MediaType::Avif | MediaType::Heic => 20,
         // Up to four samples of 32 bits.
-        MediaType::Tiff | MediaType::Jxl => 24,
+        MediaType::Tiff => 24,
+        // Floats, of which some layers are blended.
+        MediaType::Jxl => 44,
         MediaType::Svg => 0,
     }
 }
@@ -60,7 +64,8 @@ pub(crate) fn of_rendering(header: &Header, transform: &Transform, engine: &Engi
         .filter(|_| !looks_closer)
         .map_or(8, |plan| plan.eighths);
     let made = plan.map_or(0, |plan| u64::from(plan.size.0) * u64::from(plan.size.1));
-    of_decoding(header, eighths) + made * MADE_BYTES
+    let look = if looks_closer { LOOK_BYTES } else { 0 };
+    of_decoding(header, eighths) + made * MADE_BYTES + look
 }
 
 /// Bytes which the result of a stage takes, told from its options alone.

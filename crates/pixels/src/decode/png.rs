@@ -9,8 +9,8 @@ use crate::raster::Raster;
 use crate::{Cancel, Error};
 
 /// Bytes the decoder may use besides the rows: profiles, palettes, text. Its limit does not count
-/// the picture, whose size was judged before.
-const MEMORY_MAX: usize = 64 * 1024 * 1024;
+/// the picture, whose size was judged before. A profile which needs more is left out.
+const MEMORY_MAX: usize = 2 * 1024 * 1024;
 
 pub(super) fn decode(source: &[u8], cancel: &Cancel) -> Result<Raster, Error> {
     let mut reader = reader(source, Transformations::EXPAND)?;
