@@ -259,6 +259,12 @@ async fn transform(app: &App, parts: Parts) -> Result<Response, Failure> {
         }
     };
     let inputs: Vec<ProgramInput> = std::iter::once(canvas).chain(parts.drawn).collect();
+    if inputs.len() > binding::PICTURES_MAX {
+        let most = binding::PICTURES_MAX - 1;
+        return Err(Failure::bad_request(format!(
+            "at most {most} pictures may be drawn"
+        )));
+    }
     let commands = parts.transforms.as_deref().unwrap_or("[]");
     let commands = binding::commands(commands, inputs.len())?;
     let output = Output {

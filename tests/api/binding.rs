@@ -209,6 +209,15 @@ async fn rows_184_and_189_what_is_wrong_is_said_in_the_header_too() {
         (vec![("text_input", long.as_bytes()), png], 400, "err=9432"),
         (vec![photo, ("transforms", b"{"), png], 400, "err=9432"),
         (
+            [
+                vec![photo, png],
+                vec![("draw_text", br#"{"text":"a"}"#); 21],
+            ]
+            .concat(),
+            400,
+            "err=9432",
+        ),
+        (
             vec![photo, ("transforms", br#"[{"imageIndex":1}]"#), png],
             400,
             "err=9432",

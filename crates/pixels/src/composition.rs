@@ -87,6 +87,8 @@ pub(crate) fn compose(
                 } else {
                     let other = others.get_mut(target - 1).ok_or_else(missing)?;
                     let below = studio.picture(other, &mut canvas.warnings)?;
+                    // So that it is changed and not copied, unless it was drawn before.
+                    *other = Other::Input(Input::Image(&[]));
                     let below = step.apply(Arc::unwrap_or_clone(below), cancel)?;
                     *other = Other::Picture(Arc::new(below));
                 }
@@ -121,20 +123,35 @@ pub(crate) fn compose(
     )
 }
 
-/// Bytes which the pictures take as they are decoded, and the largest which is made of them.
+/// Bytes which the program takes: each picture at its largest, and the most which one step needs
+/// besides. Sizes follow from headers and options.
 pub(crate) fn bytes_of(engine: &Engine, inputs: &[Input<'_>], commands: &[Command]) -> u64 {
-    let decoded = inputs.iter().map(|input| match input {
-        Input::Image(source) => {
-            let header = engine.inspect(source);
-            header.map_or(0, |header| cost::of_decoding(&header, 8))
+    let headers = inputs.iter().map(|input| match input {
+        // What cannot be read is an error to come.
+        Input::Image(source) => engine.inspect(source).unwrap_or(header_of((0, 0))),
+        Input::Text(text) => header_of(text::size_at_most(text)),
+    });
+    let mut headers: Vec<Header> = headers.collect();
+    let decoding = headers.iter().map(|header| cost::of_decoding(header, 8));
+    let mut step = decoding.max().unwrap_or(0);
+    let held = |header: &Header| cost::of_holding((header.width, header.height));
+    let mut holding: Vec<u64> = headers.iter().map(held).collect();
+    let (limits, light) = (engine.limits(), engine.policy().resize_light);
+    for command in commands {
+        let Command::Transform { picture, transform } = command else {
+            continue;
+        };
+        let (Some(header), Some(held)) = (headers.get_mut(*picture), holding.get_mut(*picture))
+        else {
+            continue;
+        };
+        if let Ok(plan) = Plan::new(header, transform, None, 0, limits, light) {
+            step = step.max(cost::of_making(plan.size));
+            *held = (*held).max(cost::of_holding(plan.size));
+            *header = header_of(plan.size);
         }
-        Input::Text(_) => cost::OF_TEXT,
-    });
-    let made = commands.iter().map(|command| match command {
-        Command::Transform { transform, .. } => cost::of_making(transform, engine.limits()),
-        Command::Draw { .. } => 0,
-    });
-    decoded.sum::<u64>() + made.max().unwrap_or(0)
+    }
+    holding.iter().sum::<u64>() + step
 }
 
 fn draw_step(picture: Arc<Raster>, draw: Draw) -> Step {

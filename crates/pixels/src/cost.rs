@@ -15,9 +15,6 @@ const LOOK_BYTES: u64 = 2 * 1024 * 1024;
 /// encoder keeps.
 const MADE_BYTES: u64 = 16;
 
-/// A picture of text, at its largest with its mask.
-pub(crate) const OF_TEXT: u64 = 4_096 * 4_096 * 5;
-
 /// Bytes for each pixel which is decoded: what the decoder keeps, and the picture before and after its
 /// colours are converted.
 fn decoded_bytes(format: MediaType) -> u64 {
@@ -68,15 +65,14 @@ pub(crate) fn of_rendering(header: &Header, transform: &Transform, engine: &Engi
     of_decoding(header, eighths) + made * MADE_BYTES + look
 }
 
-/// Bytes which the result of a stage takes, told from its options alone.
-pub(crate) fn of_making(transform: &Transform, limits: &Limits) -> u64 {
-    let (width, height) = match (transform.width, transform.height) {
-        (None, None) => (0, 0),
-        (Some(side), None) | (None, Some(side)) => (side, side),
-        (Some(width), Some(height)) => (width, height),
-    };
-    let pixels = u64::from(width) * u64::from(height);
-    pixels.min(limits.pixels_max) * MADE_BYTES
+/// Bytes of a picture which waits to be drawn.
+pub(crate) fn of_holding((width, height): (u32, u32)) -> u64 {
+    u64::from(width) * u64::from(height) * 4
+}
+
+/// Bytes which making a picture of this size takes.
+pub(crate) fn of_making((width, height): (u32, u32)) -> u64 {
+    u64::from(width) * u64::from(height) * MADE_BYTES
 }
 
 /// Refuses what takes more than one job may.

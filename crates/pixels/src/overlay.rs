@@ -49,6 +49,7 @@ pub(crate) fn steps(
     cancel: &Cancel,
 ) -> Result<Draws, Error> {
     let mut draws = Draws::default();
+    let mut held = 0;
     for Overlay { content, draw } in overlays {
         let picture = match content {
             OverlayContent::Image {
@@ -77,6 +78,8 @@ pub(crate) fn steps(
                 text::picture(text, font.transpose()?, cancel)?
             }
         };
+        held += cost::of_holding(picture.size());
+        cost::judge(held, engine.limits())?;
         draws.steps.push(Step::Draw {
             picture: Arc::new(picture),
             draw: *draw,

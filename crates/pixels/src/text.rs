@@ -1,6 +1,7 @@
 //! Text to a picture (transformations.md, section 7.3): bidi and shaping, then outlines filled with
 //! the colour on transparent ground. Fonts with pictures for letters show their outlines, if any.
 
+mod budget;
 mod font;
 mod layout;
 
@@ -26,8 +27,8 @@ pub(crate) fn picture(text: &Text, font: Option<&[u8]>, cancel: &Cancel) -> Resu
     // Parsers of fonts are asked to read what a stranger wrote.
     let drawn = without_panic(|| {
         let bytes = font::unpacked(font)?;
-        let font = FontRef::from_index(&bytes, 0).map_err(|_| Error::Font)?;
-        draw(text, &font, cancel)
+        let face = FontRef::from_index(&bytes, 0).map_err(|_| Error::Font)?;
+        draw(text, &face, font.is_none(), cancel)
     });
     drawn.map_err(|error| match error {
         Error::Corrupt(_) => Error::Font,
@@ -35,7 +36,19 @@ pub(crate) fn picture(text: &Text, font: Option<&[u8]>, cancel: &Cancel) -> Resu
     })
 }
 
-fn draw(text: &Text, font: &FontRef<'_>, cancel: &Cancel) -> Result<Raster, Error> {
+/// Pixels which the picture has at most, told from the text alone: no letter is far wider than high.
+pub(crate) fn size_at_most(text: &Text) -> (u32, u32) {
+    let pixels = |ems: usize| {
+        (2.0 * text.size * ems as f64)
+            .min(f64::from(SIDE_MAX))
+            .ceil() as u32
+    };
+    let lines = text.content.split('\n');
+    let longest = lines.clone().map(|line| line.chars().count()).max();
+    (pixels(longest.unwrap_or(0) + 1), pixels(lines.count()))
+}
+
+fn draw(text: &Text, font: &FontRef<'_>, built_in: bool, cancel: &Cancel) -> Result<Raster, Error> {
     let layout = Layout::of(text, font, cancel)?;
     let mut pen = Pen {
         path: PathBuilder::new(),
@@ -43,6 +56,8 @@ fn draw(text: &Text, font: &FontRef<'_>, cancel: &Cancel) -> Result<Raster, Erro
         baseline: 0.0,
     };
     let outlines = font.outline_glyphs();
+    let letters = layout.glyphs.iter().map(|glyph| glyph.id);
+    budget::judge(font, &outlines, letters, built_in)?;
     let size = Size::new(text.size as f32);
     for Glyph { id, left, baseline } in layout.glyphs {
         cancel.check()?;
@@ -64,11 +79,12 @@ fn draw(text: &Text, font: &FontRef<'_>, cancel: &Cancel) -> Result<Raster, Erro
         mask.fill_path(&path, FillRule::Winding, true, move_in);
     }
     let colour = text.colour;
-    let pixels = mask.data().iter().flat_map(|coverage| {
+    let mut pixels = Vec::with_capacity(mask.data().len() * 4);
+    for coverage in mask.data() {
         let alpha = (u16::from(*coverage) * u16::from(colour.alpha) + 127) / 255;
-        [colour.red, colour.green, colour.blue, alpha as u8]
-    });
-    Ok(Raster::new(width, height, 4, pixels.collect()))
+        pixels.extend([colour.red, colour.green, colour.blue, alpha as u8]);
+    }
+    Ok(Raster::new(width, height, 4, pixels))
 }
 
 /// The smallest range of whole pixels around both.

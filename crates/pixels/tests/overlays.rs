@@ -428,6 +428,71 @@ fn damaged_fonts_are_an_error_and_nothing_worse() {
 }
 
 #[test]
+fn fonts_which_are_endless_work_are_refused() {
+    let base = plain(40, 40, WHITE);
+    let json = r#"{"draw":[{"text":"A","font":{"url":"f"}}]}"#;
+    let doubling = include_bytes!("fonts/doubling.ttf");
+    // Outlines of CFF are programs, which nobody runs for a stranger.
+    let programs = include_bytes!("../fonts/Inter-Regular.otf");
+    for font in [&doubling[..], programs] {
+        assert_eq!(
+            render(&base, json, &[("f", font)]).unwrap_err(),
+            Error::Font
+        );
+    }
+}
+
+#[test]
+fn a_program_is_refused_for_the_memory_of_all_its_pictures() {
+    let dot = plain(1, 1, RED);
+    let framed = |index| format!(r#"{{"imageIndex":{index},"border":{{"width":4900}}}}"#);
+    let run = |count: usize| {
+        let inputs = vec![Input::Image(&dot); count + 1];
+        let commands: Vec<String> = (1..=count).map(framed).collect();
+        let commands = binding::commands(&format!("[{}]", commands.join(",")), count + 1).unwrap();
+        let bytes = Engine::default().composing_bytes(&inputs, &commands);
+        let composition = Composition {
+            inputs: &inputs,
+            commands: &commands,
+            output: &"format=webp".parse().unwrap(),
+            assets: &Assets::new(),
+        };
+        (
+            bytes,
+            Engine::default().compose(&composition, &Cancel::never()),
+        )
+    };
+    let area = 9_801 * 9_801;
+    let (bytes, refused) = run(20);
+    assert!((20 * 4 * area..25 * 4 * area).contains(&bytes), "{bytes}");
+    assert!(matches!(
+        refused.unwrap_err(),
+        Error::TooLarge {
+            limit: "render_bytes_max",
+            ..
+        }
+    ));
+    assert!((4 * area..21 * area).contains(&run(1).0));
+    let overlays = vec![r#"{"url":"o","border":{"width":4900}}"#; 15].join(",");
+    let json = format!(r#"{{"draw":[{overlays}]}}"#);
+    let transform = Transform::from_json(&serde_json::from_str(&json).unwrap());
+    let limits = model::Limits {
+        render_bytes_max: 2_000_000_000,
+        ..model::Limits::default()
+    };
+    let request = Request {
+        source: &dot,
+        transform: &transform.unwrap().unwrap(),
+        accepts: Accepts::default(),
+    };
+    let mut assets = Assets::new();
+    assets.insert("o", &dot);
+    let engine = Engine::new(limits, model::Policy::default());
+    let refused = engine.render_with(&request, &assets, &Cancel::never());
+    assert!(matches!(refused.unwrap_err(), Error::TooLarge { .. }));
+}
+
+#[test]
 fn row_185_nested_draws_follow_the_program() {
     let pictures = [
         plain(20, 10, WHITE),

@@ -10,6 +10,7 @@ use model::Transform;
 use model::transform::Text;
 use model::transform::binding::Command;
 use pixels::{Assets, Cancel, Composition, Header, Input};
+use tokio::time::timeout;
 
 use crate::rendering::CancelOnDrop;
 use crate::{DeliveryError, Rendered, Service, Tier};
@@ -55,7 +56,11 @@ impl Service {
 
     /// Fetches the fonts and runs the program. When the caller is dropped, the work stops.
     pub async fn compose(&self, program: Program) -> Result<Composed, DeliveryError> {
-        let fonts = self.fonts(&program).await?;
+        let fonts = timeout(self.settings.source_timeout, self.fonts(&program)).await;
+        let fonts = fonts.unwrap_or_else(|_| {
+            let late = "the fonts did not come in time".to_owned();
+            Err(DeliveryError::Font(late))
+        })?;
         let cancel = Cancel::at(Instant::now() + self.settings.limits.render_deadline);
         let _stop = CancelOnDrop(cancel.clone());
         let _turn = self.renderer.turn().await?;
@@ -106,7 +111,8 @@ impl Service {
         })
     }
 
-    /// The fonts of all texts, each fetched once, from where sources of uploads may be fetched.
+    /// The fonts of all texts, each fetched once, from where sources of uploads may be fetched. There
+    /// are no more of them than draws, and one time is for all.
     async fn fonts(&self, program: &Program) -> Result<HashMap<String, Bytes>, DeliveryError> {
         let mut fonts = HashMap::new();
         for input in &program.inputs {

@@ -19,7 +19,7 @@ const workerd = require('workerd').default;
 const here = (path) => new URL(path, import.meta.url);
 const photo = readFileSync(here('../../pictures/photo.jpg'));
 const svg = readFileSync(here('../../pictures/script.svg'));
-const font = readFileSync(here('../../../crates/pixels/fonts/Inter-Regular.otf'));
+const font = readFileSync(here('../../../crates/pixels/tests/fonts/NotoSansArabic-subset.ttf'));
 
 const server = new URL(process.env.CLOUDFLARE_BASE_URL).host;
 const token = process.env.CLOUDFLARE_API_TOKEN;
@@ -39,7 +39,7 @@ const worker = `
       return (await made.output({ format: 'rgb' })).response();
     },
     text: async (images, input, font) => {
-      const text = images.text('Wörter', { size: 20, color: 'red', font: { url: font } });
+      const text = images.text('سلام', { size: 20, color: 'red', font: { url: font } });
       const made = images.input(input()).transform({ width: 200, height: 60, fit: 'squeeze', brightness: 250 })
         .draw(text, { left: 10, top: 10 });
       return (await made.output({ format: 'image/png' })).response();
@@ -131,7 +131,7 @@ test('stages and draws follow the program', async () => {
 });
 
 test('a text is drawn in a font from elsewhere', async () => {
-  const answer = await call(`text?font=http://127.0.0.1:${fonts.address().port}/inter.otf`);
+  const answer = await call(`text?font=http://127.0.0.1:${fonts.address().port}/arabic.ttf`);
   assert.equal(answer.status, 200, await answer.clone().text());
   assert.equal(answer.headers.get('content-type'), 'image/png');
   const failed = await (await call('text?font=http://127.0.0.1:1/none')).json();

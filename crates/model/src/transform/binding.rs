@@ -6,6 +6,9 @@ use serde_json::{Map, Value};
 use super::json::{Form, invalid, overlay, printable, read};
 use super::{Colour, Draw, Format, InvalidOptions, Quality, Text, Transform};
 
+/// Pictures of one program: the canvas, and one for each draw.
+pub const PICTURES_MAX: usize = overlay::OVERLAYS_MAX + 1;
+
 /// Commands of one program.
 const COMMANDS_MAX: usize = 200;
 
