@@ -218,6 +218,14 @@ impl Cursor {
         extend(value, bits)
     }
 
+    /// So many bits, up to 32.
+    #[inline(always)]
+    pub(crate) fn take(&mut self, bits: u32) -> u32 {
+        let value = (self.bits >> 32) as u32;
+        self.skip(bits);
+        (u64::from(value) >> (32 - bits)) as u32
+    }
+
     /// A symbol by looking at one length after the other.
     pub(crate) fn long_symbol(&mut self, codes: &Codes) -> Option<u8> {
         let (symbol, length) = codes.find(self.peek(16) as u32)?;

@@ -1,6 +1,6 @@
 //! What a picture consists of.
 
-use crate::scaled;
+use crate::{Error, Picture, Plane, scaled};
 
 /// The head of the picture.
 pub(crate) struct Frame {
@@ -79,5 +79,20 @@ impl Frame {
         }
         let (x, y) = self.subsampling;
         (width.div_ceil(x), height.div_ceil(y))
+    }
+
+    /// The picture of the planes of all components.
+    pub(crate) fn picture(&self, planes: Vec<Plane>, eighths: u32) -> Result<Picture, Error> {
+        let mut planes = planes.into_iter();
+        let luma = planes
+            .next()
+            .ok_or(Error::Damaged("a component without a scan"))?;
+        Ok(Picture {
+            width: scaled(self.width, eighths),
+            height: scaled(self.height, eighths),
+            luma,
+            chroma: planes.next().zip(planes.next()).map(<[Plane; 2]>::from),
+            subsampling: self.subsampling,
+        })
     }
 }

@@ -20,6 +20,8 @@ pub(crate) struct Codes {
 pub(crate) const DC_BITS: u32 = 10;
 /// Bits of which two values of AC are looked up.
 pub(crate) const PAIR_BITS: u32 = 11;
+/// Bits of which a step through a progressive scan is looked up.
+pub(crate) const STEP_BITS: u32 = 11;
 /// Bits of which values of AC are looked up that do not matter.
 pub(crate) const RUN_BITS: u32 = 13;
 
@@ -42,9 +44,16 @@ pub(crate) struct Pair(u64);
 #[derive(Clone, Copy)]
 pub(crate) struct Run(u16);
 
+/// A step through a progressive scan of AC. From the lowest byte on: the bits of code and value, 0
+/// where more are needed to tell; how far it goes; and the value, or with [`END`] the blocks which
+/// end here.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Step(u32);
+
 /// By the bits to come.
 pub(crate) type Dcs = [Dc; 1 << DC_BITS];
 pub(crate) type Pairs = [Pair; 1 << PAIR_BITS];
+pub(crate) type Steps = [Step; 1 << STEP_BITS];
 pub(crate) type Runs = [Run; 1 << RUN_BITS];
 
 impl Dc {
@@ -95,6 +104,46 @@ impl Run {
     #[inline(always)]
     pub(crate) fn advance(self) -> usize {
         (self.0 >> 8).into()
+    }
+}
+
+impl Step {
+    fn new(length: u32, advance: usize, value: i32) -> Self {
+        Self((value << 16) as u32 | (advance as u32) << 8 | length)
+    }
+
+    #[inline(always)]
+    pub(crate) fn length(self) -> u32 {
+        self.0 & 255
+    }
+
+    #[inline(always)]
+    pub(crate) fn advance(self) -> usize {
+        (self.0 >> 8 & 255) as usize
+    }
+
+    /// Below 1 << 15.
+    #[inline(always)]
+    pub(crate) fn value(self) -> i32 {
+        self.0 as i32 >> 16
+    }
+
+    /// What a symbol means whose value has these bits.
+    pub(crate) fn of(symbol: u8, bits: i32) -> Option<Self> {
+        let (size, advance) = step_size(symbol)?;
+        let value = match advance {
+            END => (1 << size) + bits,
+            _ => extend(bits, size),
+        };
+        Some(Self::new(0, advance, value))
+    }
+}
+
+/// The same of a symbol in a progressive scan, which may end many blocks.
+pub(crate) fn step_size(symbol: u8) -> Option<(u32, usize)> {
+    match (symbol >> 4, symbol & 15) {
+        (zeros @ 0..15, 0) => Some((zeros.into(), END)),
+        _ => size_and_advance(symbol),
     }
 }
 
@@ -221,6 +270,24 @@ impl Codes {
             } else {
                 Pair::new(first.length, [first.advance; 2], [first.value; 2])
             };
+        }
+        Ok(())
+    }
+
+    /// Fills a table of steps through a progressive scan.
+    pub(crate) fn fill_steps(&self, steps: &mut Steps) -> Result<(), Error> {
+        self.check()?;
+        for (symbol, length, entries) in self.short(STEP_BITS) {
+            let Some((size, _)) = step_size(symbol) else {
+                continue;
+            };
+            if let Some(rest) = STEP_BITS.checked_sub(length + size) {
+                for (number, entry) in steps[entries].iter_mut().enumerate() {
+                    if let Some(step) = Step::of(symbol, (number >> rest) as i32) {
+                        *entry = Step(step.0 | (length + size));
+                    }
+                }
+            }
         }
         Ok(())
     }

@@ -19,6 +19,7 @@ mod bits;
 mod frame;
 mod huffman;
 mod markers;
+mod progressive;
 mod rows;
 mod sequential;
 mod transform;
@@ -91,14 +92,24 @@ pub fn decode(
     goes_on: &mut dyn FnMut() -> bool,
 ) -> Result<Picture, Error> {
     let file = markers::File::read(source, limits)?;
+    let part = Extent::Needed;
     match eighths {
-        1 => decode_to::<1>(&file, limits, goes_on),
-        2 => decode_to::<2>(&file, limits, goes_on),
-        3 => decode_to::<3>(&file, limits, goes_on),
-        4 => decode_to::<4>(&file, limits, goes_on),
-        8 => decode_to::<8>(&file, limits, goes_on),
+        1 => decode_to::<1>(&file, part, limits, goes_on),
+        2 => decode_to::<2>(&file, part, limits, goes_on),
+        3 => decode_to::<3>(&file, part, limits, goes_on),
+        4 => decode_to::<4>(&file, part, limits, goes_on),
+        8 => decode_to::<8>(&file, part, limits, goes_on),
         _ => Err(Error::Unsupported("scale")),
     }
+}
+
+/// How much of a file is read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Extent {
+    /// What the size asked for needs.
+    Needed,
+    /// Also scans which tell nothing about it.
+    All,
 }
 
 /// Reads all of a file, also what a picture of no size needs, and keeps nothing of it.
@@ -108,16 +119,18 @@ pub fn check(
     goes_on: &mut dyn FnMut() -> bool,
 ) -> Result<(), Error> {
     let file = markers::File::read(source, limits)?;
-    decode_to::<1>(&file, limits, goes_on).map(drop)
+    decode_to::<1>(&file, Extent::All, limits, goes_on).map(drop)
 }
 
 fn decode_to<const N: usize>(
     file: &markers::File<'_>,
-    _limits: &Limits,
+    extent: Extent,
+    limits: &Limits,
     goes_on: &mut dyn FnMut() -> bool,
 ) -> Result<Picture, Error> {
     if file.frame.progressive {
-        return Err(Error::Unsupported("progressive"));
+        progressive::decode::<N>(file, extent, limits, goes_on)
+    } else {
+        sequential::decode::<N>(file, goes_on)
     }
-    sequential::decode::<N>(file, goes_on)
 }

@@ -1,7 +1,6 @@
 //! Pictures whose blocks are told one after the other, each as a whole.
 
 use crate::bits::{Bits, Cursor, Window};
-use crate::frame::Frame;
 use crate::huffman::{
     Codes, DC_BITS, Dc, Dcs, END, PAIR_BITS, Pair, Pairs, RUN_BITS, Run, Runs, UNKNOWN,
     size_and_advance,
@@ -9,7 +8,7 @@ use crate::huffman::{
 use crate::markers::{File, Part, Scan};
 use crate::rows::Rows;
 use crate::transform::{last_place, slots};
-use crate::{Error, Picture, Plane, scaled};
+use crate::{Error, Picture, Plane};
 
 pub(crate) fn decode<const N: usize>(
     file: &File<'_>,
@@ -33,27 +32,8 @@ pub(crate) fn decode<const N: usize>(
             planes[part.component] = Some(plane);
         }
     }
-    picture(frame, planes, N as u32)
-}
-
-/// The picture of the planes of all components.
-pub(crate) fn picture(
-    frame: &Frame,
-    planes: Vec<Option<Plane>>,
-    eighths: u32,
-) -> Result<Picture, Error> {
     let planes: Option<Vec<Plane>> = planes.into_iter().collect();
-    let mut planes = planes.unwrap_or_default().into_iter();
-    let luma = planes
-        .next()
-        .ok_or(Error::Damaged("a component without a scan"))?;
-    Ok(Picture {
-        width: scaled(frame.width, eighths),
-        height: scaled(frame.height, eighths),
-        luma,
-        chroma: planes.next().zip(planes.next()).map(<[Plane; 2]>::from),
-        subsampling: frame.subsampling,
-    })
+    frame.picture(planes.unwrap_or_default(), N as u32)
 }
 
 /// The tables of a component.
@@ -75,7 +55,7 @@ impl<'a> Tables<'a> {
     ) -> Result<Box<Self>, Error> {
         let codes = |number: Option<usize>| {
             let codes = number.and_then(|number| file.codes.get(number));
-            codes.ok_or(Error::Damaged("a table is missing"))
+            codes.ok_or(NO_TABLE)
         };
         let (dc_codes, ac_codes) = (codes(part.dc)?, codes(part.ac)?);
         let mut tables = Box::new(Self {
@@ -198,7 +178,8 @@ fn decode_scan<const N: usize>(
     Ok(rows.into_iter().map(Rows::into_plane).collect())
 }
 
-const BAD: Error = Error::Damaged("a bad code");
+pub(crate) const NO_TABLE: Error = Error::Damaged("a table is missing");
+pub(crate) const BAD: Error = Error::Damaged("a bad code");
 
 /// Reads a block, whose coefficients are at the offsets of its tables.
 ///
@@ -292,7 +273,7 @@ fn one(mut cursor: Cursor, codes: &Codes) -> Result<(i16, usize, Cursor), Error>
 /// A value of DC of any length.
 #[cold]
 #[inline(never)]
-fn long_dc(mut cursor: Cursor, codes: &Codes) -> Result<(i32, Cursor), Error> {
+pub(crate) fn long_dc(mut cursor: Cursor, codes: &Codes) -> Result<(i32, Cursor), Error> {
     let size = u32::from(cursor.long_symbol(codes).ok_or(BAD)?);
     let value = if size == 0 { 0 } else { cursor.value(size) };
     Ok((value, cursor))
