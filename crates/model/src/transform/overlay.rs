@@ -34,7 +34,7 @@ pub enum OverlayContent {
 pub struct Text {
     /// At most [`Text::CHARACTERS_MAX`] characters; line feeds start lines.
     pub content: String,
-    /// Address of a TTF, OTF, WOFF or WOFF2 font; `None` is the font which is built in.
+    /// Address of a TrueType font, bare or as WOFF or WOFF2; `None` is the font which is built in.
     pub font: Option<String>,
     /// Pixels of an em, above 0 and at most [`Text::SIZE_MAX`].
     pub size: f64,
