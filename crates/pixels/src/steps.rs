@@ -102,7 +102,7 @@ impl Step {
             Self::Tone(tone) => tone.apply(raster),
             Self::Blur { sigma } => blur::blur(raster, sigma),
             Self::Sharpen { amount } => sharpen::sharpen(raster, amount),
-            Self::Draw { ref picture, draw } => draw::draw(raster, picture, &draw),
+            Self::Draw { ref picture, draw } => draw::draw(raster, picture, &draw, cancel)?,
         })
     }
 }

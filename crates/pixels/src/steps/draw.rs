@@ -1,13 +1,23 @@
 use model::transform::{Composite, Draw, Offset, Repeat};
 
 use crate::raster::Raster;
+use crate::{Cancel, Error};
+
+/// Pixels of a row which are blended at once at least: to begin with a stretch costs more than to
+/// blend some pixels, so a narrow picture is put beside itself before it is repeated.
+const STRETCH_MIN: usize = 64;
 
 /// Draws a picture on another, which keeps its size (transformations.md, sections 7.1 and 7.2).
-/// Outside of what is drawn nothing changes.
-pub(crate) fn draw(base: Raster, picture: &Raster, draw: &Draw) -> Raster {
+/// Outside of what is drawn nothing changes. `cancel` is looked at between rows.
+pub(crate) fn draw(
+    base: Raster,
+    picture: &Raster,
+    draw: &Draw,
+    cancel: &Cancel,
+) -> Result<Raster, Error> {
     let (width, height) = (picture.width as usize, picture.height as usize);
     if width == 0 || height == 0 {
-        return base;
+        return Ok(base);
     }
     let adds_holes = matches!(
         draw.composite,
@@ -26,15 +36,29 @@ pub(crate) fn draw(base: Raster, picture: &Raster, draw: &Draw) -> Raster {
     };
     let repeats_across = matches!(draw.repeat, Repeat::Both | Repeat::Across);
     let repeats_down = matches!(draw.repeat, Repeat::Both | Repeat::Down);
-    let columns = tiles(left, width, base.width as usize, repeats_across);
+    let copies = if repeats_across {
+        STRETCH_MIN.div_ceil(width)
+    } else {
+        1
+    };
+    let columns = tiles(left, width * copies, base.width as usize, repeats_across);
     let rows = tiles(top, height, base.height as usize, repeats_down);
     let blend = Blend::new(draw);
     let (base_channels, channels) = (base.channels, picture.channels);
     let (stride, row_bytes) = (base.row_bytes(), picture.row_bytes());
+    let mut stretch = Vec::with_capacity(row_bytes * copies);
     for Tile { to, from, length } in rows {
         let targets = base.data.chunks_exact_mut(stride).skip(to).take(length);
         let sources = picture.data.chunks_exact(row_bytes).skip(from);
         for (target, source) in targets.zip(sources) {
+            cancel.check()?;
+            let source = if copies == 1 {
+                source
+            } else {
+                stretch.clear();
+                (0..copies).for_each(|_| stretch.extend_from_slice(source));
+                &stretch
+            };
             for Tile { to, from, length } in &columns {
                 let target = &mut target[to * base_channels..][..length * base_channels];
                 let source = &source[from * channels..][..length * channels];
@@ -42,7 +66,7 @@ pub(crate) fn draw(base: Raster, picture: &Raster, draw: &Draw) -> Raster {
             }
         }
     }
-    base
+    Ok(base)
 }
 
 /// A stretch of one axis which is covered once.
@@ -148,6 +172,10 @@ mod tests {
 
     const RED: [u8; 4] = [255, 0, 0, 255];
     const NONE: [u8; 4] = [0; 4];
+
+    fn draw(base: Raster, picture: &Raster, how: &Draw) -> Raster {
+        super::draw(base, picture, how, &Cancel::never()).unwrap()
+    }
 
     fn pixels(rows: &[&[[u8; 4]]]) -> Raster {
         let width = rows[0].len() as u32;
@@ -266,5 +294,44 @@ mod tests {
         let column: &[[u8; 4]] = &[NONE, NONE, RED, blue];
         let down = drawn(Offset::End(0), center, Repeat::Down);
         assert_eq!(down, pixels(&[column, column, column]));
+    }
+
+    #[test]
+    fn narrow_tiles_are_as_wide_ones_are() {
+        let base = Raster::new(201, 3, 4, vec![90; 201 * 3 * 4]);
+        for width in [1, 2, 3, 63, 64, 65, 200, 300] {
+            let value = |x: usize| [(x * 5 % 256) as u8, 7, 9, (x * 11 % 256) as u8];
+            let row: Vec<[u8; 4]> = (0..width).map(value).collect();
+            let picture = pixels(&[&row]);
+            for (across, left) in [
+                (Offset::Start(0), 0),
+                (Offset::Start(-7), -7),
+                (Offset::End(5), 201 - width as i64 - 5),
+            ] {
+                let how = |across, repeat| Draw {
+                    across,
+                    repeat,
+                    down: Offset::Start(1),
+                    ..Draw::default()
+                };
+                let repeated = draw(base.clone(), &picture, &how(across, Repeat::Across));
+                let once = (-300..300).map(|number| left + number * width as i64);
+                let expected = once.fold(base.clone(), |base, at| {
+                    let at = Offset::Start(i32::try_from(at).unwrap());
+                    draw(base, &picture, &how(at, Repeat::None))
+                });
+                assert!(repeated == expected, "{width} pixels at {left}");
+            }
+        }
+    }
+
+    #[test]
+    fn nobody_waits_for_what_nobody_wants() {
+        let cancel = Cancel::never();
+        cancel.cancel();
+        let base = Raster::new(2, 2, 3, vec![0; 12]);
+        let dot = pixels(&[&[RED]]);
+        let drawn = super::draw(base, &dot, &Draw::default(), &cancel);
+        assert_eq!(drawn, Err(Error::Cancelled));
     }
 }
