@@ -50,6 +50,7 @@ pub(crate) fn compose(
         assets,
     } = *composition;
     let (canvas, rest) = inputs.split_first().ok_or(Error::NotAnImage)?;
+    judge(engine, inputs)?;
     cost::judge(bytes_of(engine, inputs, commands), engine.limits())?;
     let studio = Studio {
         engine,
@@ -123,6 +124,20 @@ pub(crate) fn compose(
     )
 }
 
+/// Refuses what is no picture, and SVG, whether or not a command needs it: a program which sends a
+/// picture for nothing is wrong, and should hear of a wrong picture before it needs it.
+fn judge(engine: &Engine, inputs: &[Input<'_>]) -> Result<(), Error> {
+    for input in inputs {
+        let Input::Image(source) = input else {
+            continue;
+        };
+        if engine.inspect(source)?.format == MediaType::Svg {
+            return Err(Error::SvgConversion);
+        }
+    }
+    Ok(())
+}
+
 /// Bytes which the program takes: each picture at its largest, and the most which one step needs
 /// besides. Sizes follow from headers and options.
 pub(crate) fn bytes_of(engine: &Engine, inputs: &[Input<'_>], commands: &[Command]) -> u64 {
@@ -193,9 +208,6 @@ impl Studio<'_> {
                 (&[][..], header_of(raster.size()), Some((8, raster)))
             }
         };
-        if header.format == MediaType::Svg {
-            return Err(Error::SvgConversion);
-        }
         let animated = header.is_animated() && negotiate::keeps_animation(output);
         let maximum = self.engine.limits().animation_transform_pixels_max;
         if animated && header.area() > maximum {

@@ -666,6 +666,35 @@ fn row_189_svg_is_no_canvas_and_no_overlay() {
 }
 
 #[test]
+fn a_picture_which_no_command_needs_must_be_one_too() {
+    let base = plain(8, 8, WHITE);
+    let svg = br#"<svg xmlns="http://www.w3.org/2000/svg" width="4" height="4"/>"#;
+    let large = plain(13_000, 1, WHITE);
+    let unused = |source| {
+        compose(
+            &[Input::Image(&base), Input::Image(source)],
+            "[]",
+            "format=webp",
+        )
+    };
+    assert!(unused(&base).is_ok());
+    assert_eq!(unused(svg).unwrap_err(), Error::SvgConversion);
+    assert_eq!(unused(b"BM").unwrap_err(), Error::NotAnImage);
+    assert!(matches!(unused(&base[..20]), Err(Error::Corrupt(_))));
+    let refused = unused(&large).unwrap_err();
+    assert!(
+        matches!(
+            refused,
+            Error::TooLarge {
+                limit: "side_max",
+                ..
+            }
+        ),
+        "{refused}"
+    );
+}
+
+#[test]
 fn fonts_are_named_by_who_needs_them() {
     let text: Text = binding::text(r#"{"text":"a","font":{"url":"f"}}"#).unwrap();
     let lacking = compose(&[Input::Text(&text)], "[]", "format=webp");
