@@ -255,7 +255,7 @@ settings! {
     limits "Limits" {
         /// Bytes of one uploaded image.
         upload_bytes_max, Kind::Bytes(1, 1 << 40), "10MiB";
-        /// Bytes of one image in a call of the Images binding.
+        /// Bytes of one image in a call of the Images binding, and of a font which it names.
         binding_bytes_max, Kind::Bytes(1, 1 << 40), "20MB";
         /// Pixels of either side of an uploaded image, WebP and AVIF excepted.
         side_max, Kind::Count(1, 1_000_000), "12000";

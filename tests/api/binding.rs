@@ -171,6 +171,40 @@ async fn a_text_is_a_canvas_in_a_font_from_elsewhere() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_font_may_be_as_large_as_an_image_of_a_call() {
+    const FONT: &[u8] =
+        include_bytes!("../../crates/pixels/tests/fonts/NotoSansArabic-subset.woff2");
+    let origin = Origin::of("", FONT).await;
+    let font = format!("http://{}/font.woff2", origin.address);
+    let text = json!({"text": "سلام", "font": {"url": font}, "size": 40}).to_string();
+    let length = FONT.len() as u64;
+    for (binding_bytes_max, allowed) in [(length, true), (length - 1, false)] {
+        let server = Server::with(Wishes {
+            allow_private_sources: true,
+            limits: model::Limits {
+                upload_bytes_max: 1_000,
+                binding_bytes_max,
+                ..model::Limits::default()
+            },
+            ..Wishes::default()
+        })
+        .await;
+        let parts: [(&str, &[u8]); 2] = [
+            ("text_input", text.as_bytes()),
+            ("output_format", b"image/png"),
+        ];
+        let answer = call(&server, "/transform", &parts).await;
+        if allowed {
+            png_of(&answer);
+            continue;
+        }
+        let (status, code, words) = failure(&answer);
+        assert_eq!((status, code.as_str()), (500, "err=9410"));
+        assert!(words.contains(&binding_bytes_max.to_string()), "{words}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn pixels_come_with_their_size() {
     let server = Server::start().await;
     let parts: [(&str, &[u8]); 3] = [
@@ -246,6 +280,14 @@ async fn rows_184_and_189_what_is_wrong_is_said_in_the_header_too() {
             ],
             415,
             "err=9412",
+        ),
+        // No command needs them, but they were sent to be drawn.
+        (vec![photo, ("draw_image", b"BM"), png], 415, "err=9412"),
+        (vec![photo, ("draw_image", SCRIPT), png], 415, "err=9412"),
+        (
+            vec![photo, ("draw_image", &TRANSPARENT[..20]), png],
+            422,
+            "err=9516",
         ),
         (
             vec![

@@ -6,7 +6,7 @@ use std::time::Duration;
 pub struct Limits {
     /// Bytes of one uploaded image.
     pub upload_bytes_max: u64,
-    /// Bytes of one image in a call of the Images binding.
+    /// Bytes of one image in a call of the Images binding, and of a font which it names.
     pub binding_bytes_max: u64,
     /// Pixels of either side, except of WebP (16,383 by its format) and AVIF.
     pub side_max: u32,

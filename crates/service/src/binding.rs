@@ -124,8 +124,10 @@ impl Service {
                 continue;
             };
             if !fonts.contains_key(address) {
-                let font = self.fetcher.fetch(address).await;
-                let (bytes, _) = font.map_err(|error| DeliveryError::Font(error.to_string()))?;
+                let bytes_max = self.settings.limits.binding_bytes_max;
+                let memory = &self.sources.memory;
+                let font = self.fetcher.font(address, bytes_max, memory).await;
+                let bytes = font.map_err(|error| DeliveryError::Font(error.to_string()))?;
                 fonts.insert(address.clone(), bytes);
             }
         }

@@ -112,8 +112,32 @@ impl Fetcher {
             .and_then(|mut segments| segments.next_back())
             .filter(|segment| !segment.is_empty())
             .map(|segment| percent_decode_str(segment).decode_utf8_lossy().into_owned());
+        let bytes = self.get(url, "image/*", self.upload_bytes_max, None);
+        Ok((bytes.await?, filename))
+    }
+
+    /// The bytes of a font, from where sources of uploads may be fetched.
+    pub(crate) async fn font(
+        &self,
+        address: &str,
+        bytes_max: u64,
+        memory: &Memory,
+    ) -> Result<Bytes, Error> {
+        let url = Url::parse(address)
+            .map_err(|_| Error::Invalid("font.url must be a valid http or https URL".to_owned()))?;
+        self.get(url, "font/*", bytes_max, Some(memory)).await
+    }
+
+    /// The bytes at an address which somebody named who may upload.
+    async fn get(
+        &self,
+        url: Url,
+        accept: &'static str,
+        bytes_max: u64,
+        memory: Option<&Memory>,
+    ) -> Result<Bytes, Error> {
         let mut headers = HeaderMap::new();
-        headers.insert(header::ACCEPT, HeaderValue::from_static("image/*"));
+        headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
         let agent = concat!("Calotype/", env!("CARGO_PKG_VERSION"));
         headers.insert(header::USER_AGENT, HeaderValue::from_static(agent));
         let errand = Errand {
@@ -121,10 +145,10 @@ impl Fetcher {
             headers,
             may_use: &|_, _| true,
             credentials: true,
-            bytes_max: self.upload_bytes_max,
+            bytes_max,
             head_timeout: self.upload_timeout,
             body_timeout: self.upload_timeout,
-            memory: None,
+            memory,
         };
         let fetched = timeout(self.upload_timeout, self.run(errand)).await;
         let fetched = fetched.map_err(|_| {
@@ -132,7 +156,7 @@ impl Fetcher {
             Error::Origin(format!("no answer within {seconds} s"))
         })??;
         match fetched {
-            Fetched::Answer(answer) => Ok((answer.bytes, filename)),
+            Fetched::Answer(answer) => Ok(answer.bytes),
             Fetched::NotModified(_) => Err(FetchError::Status(304).into()),
         }
     }
