@@ -1,11 +1,13 @@
-//! Golden pictures: each folder of `golden/` is a case, with the name of its source, its transform,
-//! how far a channel may be off on average, and the picture which is expected. A failure leaves
+//! Golden pictures: each folder of `golden/` is a case, with the name of its source, its transform as
+//! a list or as `cf.image`, how far a channel may be off on average, and the picture which is expected. A failure leaves
 //! `diff.png` beside it, in which grey is agreement; `make golden-accept` renews what is expected,
 //! after a look.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use model::Transform;
+use model::transform::Format;
 use pixels::{Accepts, Cancel, Engine, Request};
 
 use crate::pictures::{Picture, png};
@@ -40,10 +42,18 @@ impl Case {
     }
 
     fn render(&self) -> Vec<u8> {
-        let options = format!("{},format=png-force", self.transform);
+        let transform: Transform = if self.transform.starts_with('{') {
+            let object = serde_json::from_str(&self.transform).unwrap();
+            Transform::from_json(&object).unwrap().unwrap()
+        } else {
+            self.transform.parse().unwrap()
+        };
         let request = Request {
             source: &self.source,
-            transform: &options.parse().unwrap(),
+            transform: &Transform {
+                format: Format::PngForce,
+                ..transform
+            },
             accepts: Accepts::default(),
         };
         let rendition = Engine::default().render(&request, &Cancel::never());
@@ -113,7 +123,7 @@ fn pictures_are_those_which_were_looked_at() {
         .filter(|path| path.join("case.txt").exists())
         .collect();
     folders.sort();
-    assert!(folders.len() >= 30, "{} cases", folders.len());
+    assert!(folders.len() >= 36, "{} cases", folders.len());
     let mut complaints = Vec::new();
     for folder in folders {
         let case = Case::read(&golden, folder);
