@@ -34,9 +34,9 @@ pub(super) struct Coding {
 
 /// A decoded picture.
 ///
-/// Safety: it was written by `dav1d_get_picture` with success, so that its planes have as many rows
-/// as `rows` says, `stride` bytes apart, each of at least `row_bytes` bytes, until `drop` gives it
-/// back.
+/// Safety: it was written by `dav1d_get_picture` with success and was judged, so that its planes have
+/// as many rows as `plane_size` says, `stride` bytes apart, each of at least `row_bytes` bytes, until
+/// `drop` gives it back.
 pub(super) struct Picture(Dav1dPicture);
 
 /// The samples of one row.
@@ -127,11 +127,12 @@ impl Decoder {
     }
 
     fn picture(&mut self) -> Result<Option<Picture>, Error> {
-        let mut picture = Dav1dPicture::default();
+        // What is written where none comes has to be given back as well.
+        let mut picture = Picture(Dav1dPicture::default());
         // SAFETY: the context is open, and the picture is an empty one which lives during the call.
-        let got = unsafe { dav1d::dav1d_get_picture(self.0, Some(NonNull::from(&mut picture))) };
+        let got = unsafe { dav1d::dav1d_get_picture(self.0, Some(NonNull::from(&mut picture.0))) };
         if got == Dav1dResult(0) {
-            Picture::of(picture).map(Some)
+            picture.judged().map(Some)
         } else if got == TRY_AGAIN {
             Ok(None)
         } else {
@@ -178,17 +179,16 @@ impl Drop for Data {
 }
 
 impl Picture {
-    fn of(picture: Dav1dPicture) -> Result<Self, Error> {
-        let picture = Self(picture);
-        let parameters = &picture.0.p;
+    fn judged(self) -> Result<Self, Error> {
+        let parameters = &self.0.p;
         let sound = parameters.w > 0
             && parameters.h > 0
             && matches!(parameters.bpc, 8 | 10 | 12)
-            && (0..picture.planes()).all(|plane| {
-                picture.0.data[plane].is_some()
-                    && picture.stride(plane).unsigned_abs() >= picture.row_bytes(plane)
+            && (0..self.planes()).all(|plane| {
+                self.0.data[plane].is_some()
+                    && self.stride(plane).unsigned_abs() >= self.row_bytes(plane)
             });
-        if sound { Ok(picture) } else { Err(broken()) }
+        if sound { Ok(self) } else { Err(broken()) }
     }
 
     pub(super) fn size(&self) -> (u32, u32) {
@@ -280,5 +280,11 @@ impl Drop for Picture {
     fn drop(&mut self) {
         // SAFETY: see the type.
         unsafe { dav1d::dav1d_picture_unref(Some(NonNull::from(&mut self.0))) }
+        // What rav1d 1.1 leaves is no empty picture: it has made a list of metadata for it, which
+        // nobody would ever give back.
+        if let Some(list) = self.0.itut_t35_ref.take() {
+            // SAFETY: the call before has just made it, and it is taken, so that this is the only one.
+            drop(unsafe { list.into_arc() });
+        }
     }
 }
