@@ -1,8 +1,11 @@
 //! JPEG XL through `jxl`; of animations the first picture.
 
+use std::io;
+
 use jxl::api::{
     Event, ExtraChannel, JxlColorEncoding, JxlColorProfile, JxlColorType, JxlDataFormat,
-    JxlDecoder, JxlDecoderOptions, JxlOutputBuffer, JxlPixelFormat,
+    JxlDecoder, JxlDecoderOptions, JxlOutputBuffer, JxlParallelRunner, JxlParallelRunnerFun,
+    JxlPixelFormat,
 };
 
 use crate::colour::{self, Samples};
@@ -93,7 +96,9 @@ fn until(
     loop {
         cancel.check()?;
         let buffers = buffer.as_mut().map(std::slice::from_mut);
-        let event = decoder.process(input, buffers, None);
+        let event = decoder.process(input, buffers, Some(&mut Stoppable(cancel)));
+        // Whatever the decoder says about being stopped.
+        cancel.check()?;
         match event.map_err(Error::corrupt)? {
             event if std::mem::discriminant(&event) == std::mem::discriminant(&wanted) => {
                 return Ok(());
@@ -102,5 +107,54 @@ fn until(
             Event::Complete => return Err(Error::corrupt("no picture")),
             _ => {}
         }
+    }
+}
+
+/// One part of the picture after the other, and `cancel` looked at before each. Between two events
+/// there may be hundreds of layers of the full size, of a few bytes each.
+struct Stoppable<'a>(&'a Cancel);
+
+impl JxlParallelRunner for Stoppable<'_> {
+    fn run(&mut self, parts: usize, part: &JxlParallelRunnerFun<'_>) -> jxl::error::Result<()> {
+        (0..parts).try_for_each(|number| {
+            let going = self.0.check();
+            going.map_err(|error| jxl::error::Error::IOError(io::Error::other(error)))?;
+            part(number)
+        })
+    }
+
+    fn num_threads(&self) -> usize {
+        1
+    }
+
+    fn run_ordered(
+        &mut self,
+        parts: usize,
+        _: Option<usize>,
+        part: &JxlParallelRunnerFun<'_>,
+    ) -> jxl::error::Result<()> {
+        self.run(parts, part)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn a_picture_of_many_parts_is_stopped_between_them() {
+        let cancel = Cancel::never();
+        let done = AtomicUsize::new(0);
+        let stopped = Stoppable(&cancel).run_ordered(9, Some(4), &|number| {
+            done.fetch_add(1, Ordering::Relaxed);
+            if number == 3 {
+                cancel.cancel();
+            }
+            Ok(())
+        });
+        assert!(stopped.is_err());
+        assert_eq!(done.load(Ordering::Relaxed), 4);
     }
 }
