@@ -25,11 +25,36 @@ const PIXEL_BYTES_MAX: usize = 16;
 /// Bytes for small pictures, whose strips and tiles stand out.
 const SPARE_BYTES: usize = 16 * 1024 * 1024;
 
+/// The entries which the decoder reads as soon as it is made, before limits can be set: what describes
+/// samples, strips and tiles. It makes room for as many values as they claim to have.
+const READ_AT_ONCE: [u16; 20] = [
+    256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 317, 322, 323, 324, 325, 338, 339, 347,
+    530,
+];
+/// Bytes of tables which strips of JPEG share, the longest value of a picture in one part.
+const TABLE_BYTES_MAX: u64 = 64 * 1024;
+/// Planes of their own, each of which has strips or tiles.
+const PLANES_MAX: u64 = 5;
+/// The least side of a tile (TIFF 6.0, section 15).
+const TILE_SIDE_MIN: u64 = 16;
+
 /// `(width, height)` is what the header said, and is within the limits.
 pub(super) fn decode(source: &[u8], size: (u32, u32), cancel: &Cancel) -> Result<Raster, Error> {
     cancel.check()?;
     let directory = Directory::read(source).ok_or_else(|| Error::corrupt("no picture"))?;
+    if !directory.has_at_most(values_max(size), &READ_AT_ONCE) {
+        return Err(Error::corrupt(
+            "more values than there can be strips or tiles",
+        ));
+    }
     without_panic(|| read(source, &directory, size))
+}
+
+/// Values of an entry: strips of a row each, or the smallest tiles.
+fn values_max((width, height): (u32, u32)) -> u64 {
+    let tiles = |side: u32| u64::from(side).div_ceil(TILE_SIDE_MIN);
+    let parts = u64::from(height).max(tiles(width) * tiles(height));
+    TABLE_BYTES_MAX + PLANES_MAX * parts
 }
 
 fn read(

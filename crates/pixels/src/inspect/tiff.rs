@@ -11,7 +11,7 @@ const WIDTH: u16 = 256;
 const HEIGHT: u16 = 257;
 const ORIENTATION: u16 = 274;
 
-/// Entries which are looked at; sound files have some dozens.
+/// Entries of a directory; sound files have some dozens.
 const ENTRIES_MAX: usize = 4_096;
 
 /// The first directory of a file.
@@ -43,7 +43,10 @@ impl<'a> Directory<'a> {
         let size = if big { 8 } else { 2 };
         let count = usize::try_from(directory.uint(start, size)?).ok()?;
         let rest = source.get(start.checked_add(size)?..)?;
-        let count = count.min(ENTRIES_MAX).min(rest.len() / directory.step());
+        let count = count.min(rest.len() / directory.step());
+        if count > ENTRIES_MAX {
+            return None;
+        }
         directory.entries = &rest[..count * directory.step()];
         Some(directory)
     }
@@ -64,12 +67,31 @@ impl<'a> Directory<'a> {
         })
     }
 
-    /// Where the values of an entry are, how many there are, and how many bytes each has.
-    fn place(&self, tag: u16) -> Option<(usize, usize, usize)> {
+    /// Where the entries are.
+    fn entries(&self) -> impl Iterator<Item = usize> {
         let first = self.entries.as_ptr().addr() - self.source.as_ptr().addr();
         let count = self.entries.len() / self.step();
-        let at = (0..count)
-            .map(|index| first + index * self.step())
+        (0..count).map(move |index| first + index * self.step())
+    }
+
+    /// Whether none of these entries claims more than so many values.
+    pub(crate) fn has_at_most(&self, most: u64, tags: &[u16]) -> bool {
+        let count_bytes = if self.big { 8 } else { 4 };
+        self.entries().all(|at| {
+            let named = tags
+                .iter()
+                .any(|tag| self.uint(at, 2) == Some((*tag).into()));
+            !named
+                || self
+                    .uint(at + 4, count_bytes)
+                    .is_some_and(|count| count <= most)
+        })
+    }
+
+    /// Where the values of an entry are, how many there are, and how many bytes each has.
+    fn place(&self, tag: u16) -> Option<(usize, usize, usize)> {
+        let at = self
+            .entries()
             .find(|at| self.uint(*at, 2) == Some(tag.into()))?;
         let size = match self.uint(at + 2, 2)? {
             1 | 2 | 6 | 7 => 1,

@@ -57,3 +57,8 @@ pub(crate) fn peak_of<T>(work: impl FnOnce() -> T) -> (T, u64) {
     let done = work();
     (done, PEAK.load(Relaxed).saturating_sub(before))
 }
+
+/// Bytes which are held by now.
+pub(crate) fn held() -> u64 {
+    NOW.load(Relaxed)
+}

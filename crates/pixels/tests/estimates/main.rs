@@ -50,6 +50,84 @@ fn engine() -> Engine {
 
 /// One test, as threads of others would be counted too.
 #[test]
+fn memory_is_bounded_and_given_back() {
+    no_job_keeps_memory();
+    small_files_claim_no_memory();
+    no_file_takes_more_than_was_estimated_or_is_allowed();
+}
+
+fn no_job_keeps_memory() {
+    const ROUNDS: u64 = 100;
+    let engine = engine();
+    let never = Cancel::never();
+    let photo = include_bytes!("../golden/sources/photo.png");
+    for format in ["avif", "webp", "jpeg", "png-force", "gif"] {
+        let make = |source: &[u8], options: &str| {
+            let transform: Transform = options.parse().unwrap();
+            let request = Request {
+                source,
+                transform: &transform,
+                accepts: Accepts::default(),
+            };
+            engine.render(&request, &never).unwrap().bytes
+        };
+        let source = make(photo, &format!("width=20,format={format}"));
+        let work = || {
+            engine.verify(&source, &never).unwrap();
+            make(&source, "width=10,format=webp");
+        };
+        // What grows each time, and not what is made once and kept, or is about to be given back by a
+        // thread which has done its work.
+        let kept = (0..5).map(|_| {
+            let before = allocator::held();
+            (0..ROUNDS).for_each(|_| work());
+            allocator::held().saturating_sub(before)
+        });
+        let kept = kept.min().unwrap_or_default();
+        assert!(kept < ROUNDS, "{format}: {kept} bytes are left");
+    }
+}
+
+/// A TIFF of one grey pixel with another entry: tag, type and number of values, which it lacks.
+fn tiff_claiming(tag: u16, kind: u16, count: u32) -> Vec<u8> {
+    let mut entries: Vec<[u32; 4]> = [256, 257, 258, 259, 262, 273, 277, 278, 279]
+        .iter()
+        .zip([1, 1, 8, 1, 1, 8, 1, 1, 1])
+        .filter(|(of, _)| **of != u32::from(tag))
+        .map(|(of, value)| [*of, 3, 1, value])
+        .collect();
+    entries.push([tag.into(), kind.into(), count, 8]);
+    entries.sort_unstable();
+    let mut file = b"II*\0\x08\0\0\0".to_vec();
+    file.extend((entries.len() as u16).to_le_bytes());
+    for [tag, kind, count, value] in entries {
+        file.extend((tag as u16).to_le_bytes());
+        file.extend((kind as u16).to_le_bytes());
+        file.extend(count.to_le_bytes());
+        file.extend(value.to_le_bytes());
+    }
+    file.extend([0; 4]);
+    file
+}
+
+/// Found by fuzzing: what a header claims is not believed.
+fn small_files_claim_no_memory() {
+    let engine = engine();
+    // Bits of samples, strips, their bytes, tables of JPEG.
+    let tiffs = [(258, 3), (273, 4), (279, 1), (347, 7)].map(|(tag, kind)| {
+        // As many as the decoder would make room for by itself.
+        tiff_claiming(tag, kind, 8 * 1024 * 1024)
+    });
+    for source in tiffs {
+        let estimate = engine.verifying_bytes(&source);
+        assert!(estimate > 0, "the header is sound");
+        let verify = || engine.verify(&source, &Cancel::never());
+        let (verified, peak) = allocator::peak_of(verify);
+        assert!(verified.is_err());
+        assert!(peak <= estimate + SPARE, "{peak}, estimated {estimate}");
+    }
+}
+
 fn no_file_takes_more_than_was_estimated_or_is_allowed() {
     let Some(folder) = corpus() else { return };
     let engine = engine();
