@@ -34,6 +34,12 @@ bench: setup-build ## measure the catalog and the server at a million images, an
 durability: ## kill a server 200 times and look for what it lost
 	CALOTYPE_KILL_ROUNDS=200 cargo test --locked --test durability -- --nocapture
 
+FUZZ_SECONDS ?= 300
+FUZZ_TARGETS ?=
+.PHONY: fuzz
+fuzz: setup-build setup-fuzz ## fuzz each target for FUZZ_SECONDS (300), or those of FUZZ_TARGETS; needs nightly
+	scripts/fuzz.sh $(FUZZ_SECONDS) $(FUZZ_TARGETS)
+
 .PHONY: check
 check: setup-build setup-check ## format, lints, documentation, dependencies
 	scripts/check.sh
@@ -57,6 +63,10 @@ setup-svt: ## install the AVIF encoder SVT-AV1 into .tools, where it can be had
 .PHONY: setup-check
 setup-check: ## install the linters into .tools
 	@scripts/setup-check.sh
+
+.PHONY: setup-fuzz
+setup-fuzz: ## install the driver of the fuzzer into .tools
+	@scripts/setup-fuzz.sh
 
 .PHONY: setup-tests
 setup-tests: ## install the client libraries into .tools

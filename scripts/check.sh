@@ -9,6 +9,9 @@ step() {
     "$@"
 }
 step cargo fmt --all --check
+# The fuzz targets need another compiler; their format and their lock file do not.
+step cargo fmt --manifest-path fuzz/Cargo.toml --check
+step cargo metadata --manifest-path fuzz/Cargo.toml --locked --format-version 1 --quiet >/dev/null
 step cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
 RUSTDOCFLAGS='-D warnings' step cargo doc --workspace --no-deps --locked --quiet
 step cargo deny --log-level error check licenses bans sources
