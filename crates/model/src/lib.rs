@@ -36,7 +36,7 @@ pub use media_type::MediaType;
 pub use metadata::{FlatMetadata, InvalidMetadata, Metadata};
 pub use metadata_filter::{Comparison, Condition, InvalidFilter, MetadataFilter, Operand};
 pub use policy::{GammaDirection, Policy, ResizeLight};
-pub use random::{random_bytes, random_hex, random_secret};
+pub use random::{hex as to_hex, random_bytes, random_hex, random_secret, unhex as from_hex};
 pub use remote_path::RemotePath;
 pub use signing_key::{KeyName, SigningKey};
 pub use source_url::{InvalidSource, Site, SourceUrl};

@@ -33,6 +33,29 @@ pub struct Blobs {
     place: Place,
 }
 
+/// A blob as it is listed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// Its name.
+    pub key: BlobKey,
+    /// How many bytes it has.
+    pub bytes: u64,
+    /// When it was written, by the clock of the store.
+    pub written: Timestamp,
+}
+
+impl Stored {
+    /// `None` if something else lies there.
+    fn of(found: &object_store::ObjectMeta) -> Option<Self> {
+        let key = found.location.filename().and_then(BlobKey::parse)?;
+        (found.location == location(&key)).then(|| Self {
+            bytes: found.size,
+            written: Timestamp::from_micros(found.last_modified.timestamp_micros()),
+            key,
+        })
+    }
+}
+
 /// What they are kept in.
 #[derive(Clone, Debug)]
 enum Place {
@@ -74,6 +97,18 @@ impl Blobs {
             place: Place::Folder {
                 root: root.to_owned(),
                 writing,
+            },
+        })
+    }
+
+    /// Blobs as files below a folder which a server may be using.
+    pub fn beside(root: &Path) -> Result<Self, Error> {
+        let store = LocalFileSystem::new_with_prefix(root).map_err(Error::blobs)?;
+        Ok(Self {
+            store: Arc::new(store.with_fsync(true)),
+            place: Place::Folder {
+                root: root.to_owned(),
+                writing: Writing::default(),
             },
         })
     }
@@ -199,6 +234,29 @@ impl Blobs {
             root.join("o").join(&key[..2]).join(&key[2..4])
         };
         keys.iter().map(folder).collect()
+    }
+
+    /// Every blob, in the order of their keys. Of the keys, a part in 256 is held in memory at
+    /// once, and as much again while it is read ahead.
+    pub fn sorted(&self) -> BoxStream<'static, Result<Stored, Error>> {
+        let store = Arc::clone(&self.store);
+        stream::iter(0..=u8::MAX)
+            .map(move |first| {
+                let prefix = object_store::path::Path::from(format!("o/{first:02x}"));
+                let found = store.list(Some(&prefix));
+                async move {
+                    let mut part: Vec<Stored> = found
+                        .map_err(Error::blobs)
+                        .try_filter_map(|found| async move { Ok(Stored::of(&found)) })
+                        .try_collect()
+                        .await?;
+                    part.sort_unstable_by(|one, other| one.key.cmp(&other.key));
+                    Ok::<_, Error>(stream::iter(part.into_iter().map(Ok)))
+                }
+            })
+            .buffered(2)
+            .try_flatten()
+            .boxed()
     }
 
     /// Every blob with the time of its writing, in no order.

@@ -8,6 +8,7 @@
 mod leaves;
 mod postgres;
 mod recent;
+mod records;
 mod sealed_keys;
 mod sqlite;
 
@@ -22,6 +23,7 @@ use model::{
 
 use crate::Error;
 pub use postgres::{Postgres, PostgresUrl};
+pub use records::{AccountRecords, Place, Portable, Reading, Record, Records};
 pub use sqlite::Sqlite;
 
 /// Names statements, and lists them all in `STATEMENTS` for the check at the start.
@@ -213,8 +215,8 @@ pub trait Catalog: Send + Sync {
     /// Deletes up to `limit` drafts which expired at or before `now`; returns how many.
     async fn delete_expired_drafts(&self, now: Timestamp, limit: u32) -> Result<u32, Error>;
 
-    /// Up to `limit` blobs whose reservation lapsed, or which were released, at or before `now`.
-    /// From then on no record can take them. They are handed out again until they are forgotten.
+    /// Up to `limit` blobs whose reservation lapsed, or which were released, at or before `now`;
+    /// none while somebody holds them (`Portable::hold_blobs`). From then on no record can take them. They are handed out again until they are forgotten.
     async fn abandoned_blobs(&self, now: Timestamp, limit: u32) -> Result<Vec<BlobKey>, Error>;
 
     /// Forgets blobs whose bytes are gone: abandoned ones, and reserved ones which no record will

@@ -25,6 +25,9 @@ pub enum Error {
     /// The reserved blob was swept away before its record was written; the upload must fail.
     #[error("the blob's reservation has lapsed")]
     ReservationLapsed,
+    /// Writes are refused, because the store is being moved to another one.
+    #[error("the store is closed to writes: it is being moved")]
+    Closed,
     /// No space left on the device.
     #[error("no space left")]
     NoSpace(#[source] Box<dyn std::error::Error + Send + Sync>),

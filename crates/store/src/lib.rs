@@ -9,8 +9,8 @@ mod error;
 pub mod renditions;
 mod vault;
 
-pub use blobs::{Blobs, Bucket, BucketUrl};
-pub use catalog::{Catalog, Postgres, PostgresUrl, Sqlite};
+pub use blobs::{Blobs, Bucket, BucketUrl, Stored};
+pub use catalog::{Catalog, Portable, Postgres, PostgresUrl, Sqlite};
 pub use data_folder::DataFolder;
 pub use disk_space::{DiskSpace, SpaceClaim};
 pub use error::Error;

@@ -36,20 +36,30 @@ impl Vault {
     /// is written there, which only the owner may read.
     pub fn load_or_create(path: &Path) -> Result<Self, Error> {
         let unusable = |error: io::Error| Error::folder(path, error);
-        let text = match fs::read_to_string(path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                create(path).map_err(unusable)?;
-                fs::read_to_string(path).map_err(unusable)?
-            }
-            text => text.map_err(unusable)?,
-        };
-        let key = parse(text.trim()).ok_or_else(|| {
-            Error::Folder(format!(
-                "{} does not hold a secret key of 64 hexadecimal characters",
-                path.display()
-            ))
-        })?;
+        if let Some(key) = Self::read_key(path)? {
+            return Ok(Self::from_key(key));
+        }
+        create(path, &model::random_hex::<32>()).map_err(unusable)?;
+        // Another process may have been first.
+        let key = Self::read_key(path)?.ok_or_else(|| no_key(path))?;
         Ok(Self::from_key(key))
+    }
+
+    /// The key in this file; `None` without the file.
+    pub fn read_key(path: &Path) -> Result<Option<[u8; 32]>, Error> {
+        match fs::read_to_string(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::folder(path, error)),
+            Ok(text) => match parse(text.trim()) {
+                Some(key) => Ok(Some(key)),
+                None => Err(no_key(path)),
+            },
+        }
+    }
+
+    /// Writes a key which was made before into this file, which must not be there.
+    pub fn write_key(path: &Path, key: [u8; 32]) -> Result<(), Error> {
+        create(path, &model::to_hex(&key)).map_err(|error| Error::folder(path, error))
     }
 
     /// Encrypts a secret. It opens again only with the same key and `context`, which says whose
@@ -109,8 +119,15 @@ fn derived(root: &Prk, purpose: &str) -> [u8; 32] {
     key
 }
 
-/// Writes a fresh key. The file appears whole or not at all, and never in place of another.
-fn create(path: &Path) -> io::Result<()> {
+fn no_key(path: &Path) -> Error {
+    Error::Folder(format!(
+        "{} does not hold a secret key of 64 hexadecimal characters",
+        path.display()
+    ))
+}
+
+/// Writes a key. The file appears whole or not at all, and never in place of another.
+fn create(path: &Path, key: &str) -> io::Result<()> {
     let draft = path.with_extension("new");
     match fs::remove_file(&draft) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
@@ -121,7 +138,7 @@ fn create(path: &Path) -> io::Result<()> {
         .create_new(true)
         .mode(0o600)
         .open(&draft)?;
-    writeln!(file, "{}", model::random_hex::<32>())?;
+    writeln!(file, "{key}")?;
     file.sync_all()?;
     match fs::hard_link(&draft, path) {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),

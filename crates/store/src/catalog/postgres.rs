@@ -9,6 +9,7 @@ mod leaves;
 mod lists;
 mod moments;
 mod pool;
+mod records;
 mod rows;
 mod schema;
 mod sweep;
@@ -569,6 +570,9 @@ impl Catalog for Postgres {
     }
 }
 
+/// What the function `refuse_write` raises.
+const CLOSED: &str = "CALCL";
+
 impl From<tokio_postgres::Error> for Error {
     fn from(error: tokio_postgres::Error) -> Self {
         let Some(code) = error.code() else {
@@ -578,6 +582,9 @@ impl From<tokio_postgres::Error> for Error {
                 Self::Database(error.into())
             };
         };
+        if code.code() == CLOSED {
+            return Self::Closed;
+        }
         match *code {
             SqlState::DISK_FULL => Self::NoSpace(error.into()),
             SqlState::TOO_MANY_CONNECTIONS => Self::Exhausted,

@@ -6,6 +6,7 @@ mod keys;
 mod leaves;
 mod lists;
 mod readers;
+mod records;
 mod rows;
 mod schema;
 mod sweep;
@@ -481,8 +482,13 @@ fn shared_error(error: Arc<rusqlite::Error>) -> Error {
         }
         None => false,
     };
+    let closed = error
+        .sqlite_error()
+        .is_some_and(|failure| failure.extended_code == ffi::SQLITE_CONSTRAINT_TRIGGER);
     if no_space {
         Error::NoSpace(error.into())
+    } else if closed {
+        Error::Closed
     } else {
         Error::Database(error.into())
     }

@@ -12,6 +12,7 @@ mod nodes;
 #[path = "../../../../tests/support/postgres.rs"]
 mod postgres;
 mod races;
+mod records;
 mod sqlite;
 mod sweep;
 mod tokens;
@@ -102,5 +103,13 @@ suite! {
     sweep::a_forgotten_reservation_is_gone,
     sweep::a_known_blob_is_known,
     sweep::a_working_catalog_answers,
+    records::a_copy_equals_its_source_in_every_record,
+    records::a_copied_catalog_goes_on_where_the_source_was,
+    records::what_is_in_the_way_of_a_record_goes,
+    records::an_image_of_no_account_is_not_put,
+    records::a_reading_at_one_moment_sees_no_later_write,
+    records::held_blobs_are_not_handed_out,
+    records::a_closed_catalog_is_read_and_not_written,
+    records::a_catalog_says_what_it_is_filled_from,
     model_based::lists_agree_with_a_simple_model,
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use model::{AccountId, CreatorFilter, Image, ImageId, Timestamp, Variant};
 use store::catalog::{ImageEdit, Order};
-use store::{Catalog, Error, Postgres, PostgresUrl, Vault};
+use store::{Catalog, Error, Portable, Postgres, PostgresUrl, Vault};
 
 use crate::fixtures::{
     LATE, at, blob, draft, filled, image, new_account, pages, query, reserve, upload, upload_some,
@@ -230,7 +230,7 @@ async fn on_postgres_a_newer_or_foreign_schema_is_refused_and_kept() {
     assert!(refused.to_string().contains("version 999"), "{refused}");
     execute(
         &url,
-        "UPDATE schema_version SET version = 1; DROP TABLE leaves",
+        "UPDATE schema_version SET version = 2; DROP TABLE leaves",
     )
     .await;
     let refused = open(&url, [7; 32]).await.unwrap_err();
@@ -245,6 +245,32 @@ async fn execute(url: &str, sql: &str) {
     client.batch_execute(sql).await.unwrap();
     drop(client);
     connection.await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_postgres_a_database_of_the_first_version_is_brought_up_to_date() {
+    let Some(url) = postgres::database() else {
+        return;
+    };
+    execute(&url, include_str!("../../migrations/postgres/0001.sql")).await;
+    execute(
+        &url,
+        "CREATE TABLE schema_version (version BIGINT NOT NULL);
+         INSERT INTO schema_version VALUES (1);
+         INSERT INTO accounts (id, hash, name, created, flexible_variants, browser_ttl,
+             preserve_content_credentials)
+         VALUES ('0123456789abcdef0123456789abcdef', 'Vi7wi5KSItxGFsWRG2Us6Q', 'old', 1, FALSE,
+             172800, FALSE)",
+    )
+    .await;
+    // Several nodes at once, one of which does it.
+    let nodes = join_all((0..4).map(|_| node(&url))).await;
+    for node in &nodes {
+        let accounts = node.accounts().await.unwrap();
+        assert_eq!(accounts.len(), 1);
+        assert_eq!(node.incoming().await.unwrap(), None);
+        assert!(!node.is_closed().await.unwrap());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

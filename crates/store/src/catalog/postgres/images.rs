@@ -3,6 +3,9 @@
 //! Rows are locked in one order: the account, the image, its leaves, the creators by hash, and the
 //! account's count.
 
+use std::collections::BTreeMap;
+
+use futures_util::future::try_join_all;
 use model::{AccountId, Creator, Filename, Image, ImageId, Metadata, Source, Timestamp};
 
 use super::pool::Connection;
@@ -162,13 +165,66 @@ pub(super) async fn delete(
     let connection = writing.connection;
     let account = rows::keep_account(connection, account).await?;
     let (pk, image) = require(connection, account, id).await?;
+    delete_row(connection, account, pk, &image, not_before).await?;
+    Ok(image)
+}
+
+/// Deletes an image or draft with all which belongs to it, and releases its blob.
+pub(super) async fn delete_row(
+    connection: &Connection,
+    account: i64,
+    pk: i64,
+    image: &Image,
+    not_before: Timestamp,
+) -> Result<(), Error> {
     connection.execute(DELETE, &[&pk]).await?;
     if let Some(source) = &image.source {
         sweep::release(connection, &source.blob, not_before).await?;
-        leaves::delete(connection, account, &image).await?;
-        count(connection, account, &image, -1).await?;
+        leaves::delete(connection, account, image).await?;
+        count(connection, account, image, -1).await?;
     }
-    Ok(image)
+    Ok(())
+}
+
+/// Inserts images and drafts into the accounts of these primary keys as they are. Requests go out
+/// without waiting for the answers to those before, and each count is written once.
+pub(super) async fn insert_all(
+    connection: &Connection,
+    images: &[(i64, &Image)],
+) -> Result<(), Error> {
+    // Prepared before all of them ask for it at once.
+    connection.statement(INSERT).await?;
+    let inserted = images
+        .iter()
+        .map(|(account, image)| write_row(connection, INSERT, *account, image));
+    let pks = try_join_all(inserted).await?;
+    leaves::prepare(connection).await?;
+    let rows = images.iter().zip(&pks);
+    let visible = rows.filter(|((_, image), _)| !image.is_draft());
+    let leaves =
+        visible.map(|((account, image), pk)| leaves::insert(connection, *account, *pk, image));
+    try_join_all(leaves).await?;
+    let mut creators: BTreeMap<(i64, Vec<u8>), i64> = BTreeMap::new();
+    let mut accounts: BTreeMap<i64, (i64, i64)> = BTreeMap::new();
+    for (account, image) in images.iter().filter(|(_, image)| !image.is_draft()) {
+        let hash = rows::creator_hash(image.creator.as_ref());
+        *creators.entry((*account, hash)).or_default() += 1;
+        let (number, last) = accounts.entry(*account).or_default();
+        *number += 1;
+        *last = image.uploaded.micros().max(*last);
+    }
+    let slot = connection.slot();
+    for ((account, hash), number) in creators {
+        connection
+            .execute(COUNT_CREATOR, &[&account, &hash, &slot, &number])
+            .await?;
+    }
+    for (account, (number, last)) in accounts {
+        connection
+            .execute(COUNT, &[&account, &slot, &number, &last])
+            .await?;
+    }
+    Ok(())
 }
 
 /// Deletes images of an account which is gone, and releases their blobs at once. Nobody asks for

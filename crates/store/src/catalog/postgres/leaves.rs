@@ -34,6 +34,12 @@ statements! {
          WHERE account = $1 AND path = $2 AND value >= $3 AND value <= $4";
 }
 
+/// So that many inserts at once do not all prepare it.
+pub(super) async fn prepare(connection: &Connection) -> Result<(), Error> {
+    connection.statement(INSERT).await?;
+    Ok(())
+}
+
 pub(super) async fn insert(
     connection: &Connection,
     account: i64,

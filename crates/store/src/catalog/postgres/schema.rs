@@ -4,13 +4,16 @@ use futures_util::future::try_join_all;
 
 use super::pool::Connection;
 use super::{
-    accounts, changes, images, keys, leases, leaves, lists, rows, statements, sweep, tokens,
-    variants,
+    accounts, changes, images, keys, leases, leaves, lists, records, rows, statements, sweep,
+    tokens, variants,
 };
 use crate::{Error, Vault};
 
 /// The steps of the schema; `schema_version` says how many a database has.
-const MIGRATIONS: &[&str] = &[include_str!("../../../migrations/postgres/0001.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../../migrations/postgres/0001.sql"),
+    include_str!("../../../migrations/postgres/0002.sql"),
+];
 
 /// Every statement of this backend but those of the migration. Preparing them finds a wrong table,
 /// column or type at the start.
@@ -22,6 +25,7 @@ const ALL_STATEMENTS: &[&[&str]] = &[
     leases::STATEMENTS,
     leaves::STATEMENTS,
     lists::STATEMENTS,
+    records::STATEMENTS,
     rows::STATEMENTS,
     STATEMENTS,
     sweep::STATEMENTS,

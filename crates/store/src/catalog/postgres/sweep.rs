@@ -15,7 +15,9 @@ statements! {
     // What a transaction is taking at this moment is left to the next sweep.
     ABANDONED =
         "UPDATE loose_blobs SET released = TRUE WHERE blob IN (
-             SELECT blob FROM loose_blobs WHERE not_before <= $1 ORDER BY not_before LIMIT $2
+             SELECT blob FROM loose_blobs WHERE not_before <= $1
+                 AND NOT EXISTS (SELECT 1 FROM holds WHERE lapses > clock_timestamp())
+             ORDER BY not_before LIMIT $2
              FOR UPDATE SKIP LOCKED)
          RETURNING blob";
     FORGET = "DELETE FROM loose_blobs WHERE blob = ANY($1::bytea[])";

@@ -177,7 +177,11 @@ fn require(
     Ok((account, row.get(0)?, rows::image(row, 1)?))
 }
 
-fn insert_row(connection: &Connection, account: i64, image: &Image) -> Result<i64, Error> {
+pub(super) fn insert_row(
+    connection: &Connection,
+    account: i64,
+    image: &Image,
+) -> Result<i64, Error> {
     let source = image.source.as_ref();
     let mut statement = connection.prepare_cached(INSERT)?;
     let inserted = statement.insert(named_params! {
@@ -243,7 +247,12 @@ fn require_place(
 }
 
 /// An image which is no draft enters the lists.
-fn appear(connection: &Connection, account: i64, pk: i64, image: &Image) -> Result<(), Error> {
+pub(super) fn appear(
+    connection: &Connection,
+    account: i64,
+    pk: i64,
+    image: &Image,
+) -> Result<(), Error> {
     leaves::insert(connection, account, pk, image)?;
     count(connection, account, image, 1)
 }

@@ -5,11 +5,14 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::{accounts, images, keys, leaves, lists, sweep, tokens, variants, writer};
+use super::{accounts, images, keys, leaves, lists, records, sweep, tokens, variants, writer};
 use crate::Error;
 
 /// The steps of the schema; a database's `user_version` says how many it has.
-const MIGRATIONS: &[&str] = &[include_str!("../../../migrations/sqlite/0001.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../../migrations/sqlite/0001.sql"),
+    include_str!("../../../migrations/sqlite/0002.sql"),
+];
 
 /// Every statement of this backend. Preparing them finds a wrong table or column at the start.
 const STATEMENTS: &[&[&str]] = &[
@@ -18,6 +21,7 @@ const STATEMENTS: &[&[&str]] = &[
     keys::STATEMENTS,
     leaves::STATEMENTS,
     lists::STATEMENTS,
+    records::STATEMENTS,
     sweep::STATEMENTS,
     tokens::STATEMENTS,
     variants::STATEMENTS,

@@ -14,7 +14,9 @@ statements! {
     RELEASE = "INSERT OR REPLACE INTO loose_blobs (blob, released, not_before) VALUES (?1, 1, ?2)";
     ABANDONED =
         "UPDATE loose_blobs SET released = 1 WHERE blob IN (
-             SELECT blob FROM loose_blobs WHERE not_before <= ?1 ORDER BY not_before LIMIT ?2)
+             SELECT blob FROM loose_blobs WHERE not_before <= ?1
+                 AND NOT EXISTS (SELECT 1 FROM holds WHERE lapses > ?3)
+             ORDER BY not_before LIMIT ?2)
          RETURNING blob";
     FORGET = "DELETE FROM loose_blobs WHERE blob = ?1";
     KNOWS =
@@ -63,7 +65,8 @@ pub(super) fn abandoned(
     limit: u32,
 ) -> Result<Vec<BlobKey>, Error> {
     let mut statement = writing.connection.prepare_cached(ABANDONED)?;
-    let found = statement.query_map([now.micros(), i64::from(limit)], |row| {
+    let clock = Timestamp::now().micros();
+    let found = statement.query_map([now.micros(), i64::from(limit), clock], |row| {
         row.get(0).map(|Blob(key)| key)
     })?;
     Ok(found.collect::<Result<_, _>>()?)
@@ -74,6 +77,13 @@ pub(super) fn forget(writing: &Writing<'_>, keys: &[BlobKey]) -> Result<(), Erro
     for key in keys {
         statement.execute([Blob(key.clone())])?;
     }
+    Ok(())
+}
+
+/// A blob which has a record again.
+pub(super) fn untie(connection: &Connection, key: &BlobKey) -> Result<(), Error> {
+    let mut statement = connection.prepare_cached(FORGET)?;
+    statement.execute([Blob(key.clone())])?;
     Ok(())
 }
 
