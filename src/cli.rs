@@ -1,16 +1,21 @@
 //! The command line: what `calotype` understands, and one file per command.
 
 mod account;
+mod backup;
+mod check;
 mod completions;
 mod config;
 mod error;
 mod health;
 mod images;
+mod keeping;
 mod key;
 mod local;
 mod man;
+mod migrate;
 mod output;
 mod remote;
+mod restore;
 pub mod serve;
 mod setting_flags;
 mod sign;
@@ -69,6 +74,14 @@ enum Command {
     Sign(sign::Arguments),
     /// Verify a signed delivery URL.
     Verify(verify::Arguments),
+    /// Find, and repair, differences between records and bytes.
+    Check(check::Arguments),
+    /// Copy everything into another store, while this one serves.
+    Migrate(migrate::Arguments),
+    /// Write everything into a folder or a file, while servers go on.
+    Backup(backup::Arguments),
+    /// Fill an empty store from a backup.
+    Restore(restore::Arguments),
     /// Print or check the settings.
     #[command(subcommand)]
     Config(config::Command),
@@ -123,6 +136,10 @@ fn run(command: Command, variables: &Variables) -> Result<(), Error> {
         Command::Transform(arguments) => arguments.run(variables),
         Command::Sign(arguments) => arguments.run(variables),
         Command::Verify(arguments) => arguments.run(variables),
+        Command::Check(arguments) => arguments.run(variables),
+        Command::Migrate(arguments) => arguments.run(variables),
+        Command::Backup(arguments) => arguments.run(variables),
+        Command::Restore(arguments) => arguments.run(variables),
         Command::Config(command) => command.run(variables),
         Command::Health(arguments) => arguments.run(variables),
         Command::Completions(arguments) => arguments.run(),
@@ -147,11 +164,30 @@ fn ours(variables: impl Iterator<Item = (OsString, OsString)>) -> Result<Variabl
 
 /// Runs one command which waits for a network or a disk.
 fn block_on<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    tokio::runtime::Builder::new_current_thread()
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Error::Io("the runtime cannot start".to_owned(), error))?
-        .block_on(work)
+        .map_err(|error| Error::Io("the runtime cannot start".to_owned(), error))?;
+    let done = runtime.block_on(work);
+    // A thread which waits for a pipe must not hold up the end; others tidy up.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(5));
+    done
+}
+
+/// Returns when somebody wants the program to end.
+async fn interrupted() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut interrupt), Ok(mut terminate)) = (
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::terminate()),
+    ) else {
+        // The signals end it without our doing.
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
 }
 
 /// `docs/reference/cli.md`.

@@ -588,6 +588,31 @@ mod tests {
     }
 
     #[test]
+    fn the_database_may_be_named_by_a_file() {
+        let file = ("/run/database", "postgres://me:hidden@db/images\n");
+        let named = [("CALOTYPE_DATABASE_FILE", "/run/database")];
+        let settings = resolve(&[], &named, &[file]).unwrap();
+        let Database::Postgres(url) = Config::read(&settings).unwrap().database else {
+            panic!("it is an address of PostgreSQL");
+        };
+        assert!(!url.to_string().contains("hidden"), "{url}");
+        let text = refusal(
+            &[("database", "postgres://me:hidden@db:port/images")],
+            &[],
+            "",
+        );
+        assert!(
+            text.contains("database") && !text.contains("hidden"),
+            "{text}"
+        );
+        // A flag is nearer than a variable.
+        let flags = [("database", "sqlite:other")];
+        let settings = resolve(&flags, &named, &[file]).unwrap();
+        let database = Config::read(&settings).unwrap().database;
+        assert_eq!(database, Database::Sqlite("other".into()));
+    }
+
+    #[test]
     fn secrets_come_from_files_too_and_never_show() {
         let variables = [("CALOTYPE_API_TOKEN_FILE", "/run/token")];
         let settings = resolve(&[], &variables, &[("/run/token", "s3cret\n")]).unwrap();

@@ -23,6 +23,9 @@ pub enum Error {
     /// A use case failed.
     #[error(transparent)]
     Service(#[from] service::Error),
+    /// A whole store could not be worked with.
+    #[error(transparent)]
+    Holdings(#[from] service::holdings::Error),
     /// The engine refused or failed.
     #[error(transparent)]
     Pixels(#[from] pixels::Error),

@@ -6,6 +6,7 @@ use std::io::{self, ErrorKind, IsTerminal as _, Write as _};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::Value;
+use service::holdings::Watch;
 
 use super::Error;
 
@@ -81,6 +82,45 @@ pub(super) fn conclude(total: usize, mut failures: Vec<(String, Error)>) -> Resu
             }
             Err(Error::Failed(format!("{failed} of {total} failed")))
         }
+    }
+}
+
+/// A bar which shows how far the work on a whole store has come.
+pub(super) struct Bar(ProgressBar);
+
+impl Bar {
+    pub(super) fn new() -> Self {
+        let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg} {eta}");
+        let target = if io::stderr().is_terminal() {
+            ProgressDrawTarget::stderr()
+        } else {
+            ProgressDrawTarget::hidden()
+        };
+        let bar = ProgressBar::with_draw_target(None, target)
+            .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        Self(bar)
+    }
+
+    /// Prints in between.
+    pub(super) fn suspend<T>(&self, print: impl FnOnce() -> T) -> T {
+        self.0.suspend(print)
+    }
+
+    /// Nothing more is to come.
+    pub(super) fn end(&self) {
+        self.0.finish_and_clear();
+    }
+}
+
+impl Watch for Bar {
+    fn begin(&self, what: &'static str, steps: u64) {
+        self.0.reset();
+        self.0.set_length(steps);
+        self.0.set_message(what);
+    }
+
+    fn advance(&self, steps: u64) {
+        self.0.inc(steps);
     }
 }
 

@@ -37,6 +37,13 @@ impl SettingFlags {
 }
 
 impl QuietFlags {
+    /// The same with another text for this setting.
+    pub(super) fn with(&self, name: &str, text: &str) -> Self {
+        let mut flags = self.clone();
+        flags.0.flags.insert(name.to_owned(), text.to_owned());
+        flags
+    }
+
     /// Resolves and reads the settings.
     pub(super) fn config(self, variables: &Variables) -> Result<Config, Error> {
         Ok(Config::read(&self.0.resolve(variables)?)?)
@@ -69,7 +76,7 @@ fn arguments() -> impl Iterator<Item = (String, Arg)> {
         if setting.kind == Kind::Switch {
             argument = argument.num_args(0..=1).default_missing_value("true");
         }
-        let file = setting.kind.is_secret().then(|| {
+        let file = setting.kind.may_be_a_file().then(|| {
             let key = format!("{}_file", setting.name);
             let argument = Arg::new(key.clone())
                 .long(format!("{}-file", setting.flag()))

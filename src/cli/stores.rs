@@ -3,12 +3,23 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use store::{Blobs, Catalog, Error, Postgres, Sqlite, Vault};
+use store::{Blobs, Error, Portable, Postgres, Sqlite, Vault};
 
 use crate::config::{BlobStore, Config, Database};
 
-/// Opens the catalog, and brings it up to date.
-pub(super) async fn catalog(config: &Config, vault: Vault) -> Result<Arc<dyn Catalog>, Error> {
+/// Opens the catalog, and brings it up to date. One which is still being filled is refused.
+pub(super) async fn catalog(config: &Config, vault: Vault) -> Result<Arc<dyn Portable>, Error> {
+    let catalog = any_catalog(config, vault).await?;
+    match catalog.incoming().await? {
+        None => Ok(catalog),
+        Some(origin) => Err(Error::Schema(format!(
+            "the copy of {origin} into it is unfinished; start that command again"
+        ))),
+    }
+}
+
+/// Opens the catalog, and brings it up to date, even if it is still being filled.
+pub(super) async fn any_catalog(config: &Config, vault: Vault) -> Result<Arc<dyn Portable>, Error> {
     Ok(match &config.database {
         Database::Sqlite(path) => Arc::new(Sqlite::open(path, vault).await?),
         Database::Postgres(url) => {
@@ -26,6 +37,14 @@ pub(super) async fn blobs(config: &Config) -> Result<Blobs, Error> {
             blobs.check().await?;
             Ok(blobs)
         }
+    }
+}
+
+/// Opens the blobs beside a server which may be using them.
+pub(super) async fn blobs_beside(config: &Config) -> Result<Blobs, Error> {
+    match &config.blobs {
+        BlobStore::Folder(folder) => Blobs::beside(folder),
+        BlobStore::Bucket(_) => blobs(config).await,
     }
 }
 

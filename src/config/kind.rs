@@ -70,6 +70,11 @@ impl Kind {
         matches!(self, Self::Token | Self::Key)
     }
 
+    /// Whether the value can also be the content of a file, since it is a secret or may hold one.
+    pub const fn may_be_a_file(self) -> bool {
+        self.is_secret() || matches!(self, Self::Database)
+    }
+
     /// Whether TOML writes values of this kind without quotes.
     pub const fn is_bare(self) -> bool {
         matches!(self, Self::Switch | Self::Count(..))

@@ -17,7 +17,7 @@ overrides the file, the file overrides the default. The file is the one which `-
 - Sizes are bytes: `10485760`, `10MB` (10,000,000) or `10MiB` (10,485,760). Times have a unit: `500ms`,
   `25s`, `30m`, `1h`, `2d`.
 - A secret can also be the content of a file: `--api-token-file`, `CALOTYPE_API_TOKEN_FILE`,
-  `api_token_file`. Secrets are never printed.
+  `api_token_file`; so can `database`, whose address may hold a password. Secrets are never printed.
 - `calotype config print` shows each value and where it came from; `calotype config check` only says
   whether they are good.
 

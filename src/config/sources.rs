@@ -134,7 +134,9 @@ impl Settings {
             (given.text.as_str(), given.origin.clone())
         });
         T::read(text, setting.kind).map_err(|reason| {
-            let reason = if setting.kind.is_secret() {
+            // An address with a mistake may still hold a password.
+            let hides = setting.kind == Kind::Database && text.contains('@');
+            let reason = if setting.kind.is_secret() || hides {
                 reason
             } else {
                 format!("{reason}, not {text:?}")
@@ -195,7 +197,7 @@ impl Layer {
         let file = self
             .texts
             .get(&file_key)
-            .filter(|_| setting.kind.is_secret());
+            .filter(|_| setting.kind.may_be_a_file());
         match (direct, file) {
             (None, None) => Ok(None),
             (Some(text), None) => Ok(Some((self.origin(name), text.clone()))),
@@ -329,7 +331,7 @@ fn known_name(key: &str) -> Option<&'static str> {
         .iter()
         .find(|setting| {
             let file =
-                || setting.kind.is_secret() && key.strip_suffix("_file") == Some(setting.name);
+                || setting.kind.may_be_a_file() && key.strip_suffix("_file") == Some(setting.name);
             setting.name == key || file()
         })
         .map(|setting| setting.name)

@@ -249,6 +249,12 @@ impl From<Error> for ApiError {
                 )
                 .without_retry()
             }
+            Error::Store(store::Error::Closed) => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                code::STORAGE,
+                "Error received from the storage: it is being moved and takes no changes at present",
+            )
+            .retry_after(10),
             Error::Store(
                 store::Error::Unavailable(_) | store::Error::Timeout | store::Error::Exhausted,
             ) => {

@@ -12,6 +12,7 @@ mod fetch;
 mod flights;
 mod freshness;
 mod hints;
+pub mod holdings;
 mod images;
 mod keys;
 mod memory;
