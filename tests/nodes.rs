@@ -1,6 +1,8 @@
 //! Two real servers on one PostgreSQL and one bucket: what one acknowledges the other knows, within
 //! a second.
 
+#[path = "support/nodes.rs"]
+mod nodes;
 #[path = "support/picture.rs"]
 mod picture;
 #[path = "support/postgres.rs"]
@@ -12,84 +14,14 @@ mod server;
 
 use std::time::{Duration, Instant};
 
-use reqwest::multipart::{Form, Part};
-use reqwest::{Client, Response, StatusCode};
+use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 
-use server::{ACCOUNT_HASH, API_TOKEN, Server, Settings};
+use nodes::{Nodes, SECRET_KEY, blob, client, deliver, upload};
+use server::{API_TOKEN, Server};
 
 /// How late a node may see what another one did.
 const SEEN: Duration = Duration::from_secs(1);
-
-const SECRET_KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
-
-/// Servers which share everything but their data folders.
-struct Nodes {
-    database: String,
-    bucket: s3::Prefix,
-}
-
-impl Nodes {
-    /// Without the servers behind them the test is not run.
-    fn new() -> Option<Self> {
-        Some(Self {
-            database: postgres::database()?,
-            bucket: s3::prefix()?,
-        })
-    }
-
-    fn settings(&self) -> Settings {
-        Settings::new()
-            .set("database", &self.database)
-            .set("blobs", &self.bucket.url)
-            .set("s3-endpoint", &self.bucket.endpoint)
-            .set("s3-access-key-id", s3::KEY.0)
-            .set("s3-secret-access-key", s3::KEY.1)
-            .set("secret-key", SECRET_KEY)
-            .set("sweep-interval", "100ms")
-    }
-
-    fn start(&self) -> Server {
-        self.settings().start()
-    }
-
-    /// Two of them, which start at the same time.
-    fn start_two(&self) -> (Server, Server) {
-        std::thread::scope(|scope| {
-            let other = scope.spawn(|| self.start());
-            (self.start(), other.join().expect("it starts"))
-        })
-    }
-}
-
-fn client() -> Client {
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    Client::new()
-}
-
-async fn upload(client: &Client, node: &Server, id: &str, comment: &[u8]) -> (StatusCode, Value) {
-    let form = Form::new().text("id", id.to_owned()).part(
-        "file",
-        Part::bytes(picture::gif(comment)).file_name("a.gif"),
-    );
-    let request = client.post(format!("{}/v1", node.images_url()));
-    let sent = request.bearer_auth(API_TOKEN).multipart(form).send().await;
-    let answer = sent.expect("the node answers");
-    (answer.status(), answer.json().await.expect("JSON"))
-}
-
-async fn deliver(client: &Client, node: &Server, id: &str) -> Response {
-    let url = format!("{}/{ACCOUNT_HASH}/{id}/public", node.url());
-    client.get(url).send().await.expect("the node answers")
-}
-
-async fn blob(client: &Client, node: &Server, id: &str) -> (StatusCode, Vec<u8>) {
-    let url = format!("{}/v1/{id}/blob", node.images_url());
-    let sent = client.get(url).bearer_auth(API_TOKEN).send().await;
-    let answer = sent.expect("the node answers");
-    let status = answer.status();
-    (status, answer.bytes().await.expect("a body").to_vec())
-}
 
 /// Delivers until the answer has this status. One which was asked for in time may have another.
 async fn sees(client: &Client, node: &Server, id: &str, expected: StatusCode) {

@@ -42,6 +42,7 @@ pub(crate) struct Server {
 pub(crate) struct Settings {
     data_dir: Option<PathBuf>,
     flags: Vec<(String, String)>,
+    variables: Vec<(String, String)>,
 }
 
 impl Settings {
@@ -56,9 +57,16 @@ impl Settings {
         self
     }
 
-    /// Sets `--name value`.
+    /// Sets `--name value`, also in place of another value.
     pub(crate) fn set(mut self, name: &str, value: &str) -> Self {
+        self.flags.retain(|(other, _)| other != name);
         self.flags.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Sets a variable of its environment.
+    pub(crate) fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -84,6 +92,7 @@ impl Settings {
         for (name, value) in &self.flags {
             command.arg(format!("--{name}")).arg(value);
         }
+        command.envs(self.variables);
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -1,0 +1,335 @@
+//! What must be survived, with the real servers behind real nodes: a store which fails in every way, a
+//! database which is out of reach, a clock which is wrong, two nodes at one id, and restarts under load.
+//!
+//! What is chosen at random prints its seed; `CALOTYPE_FAULT_SEED` repeats it.
+
+#[path = "support/gate.rs"]
+mod gate;
+#[path = "support/nodes.rs"]
+mod nodes;
+#[path = "faults/one_id.rs"]
+mod one_id;
+#[path = "support/picture.rs"]
+mod picture;
+#[path = "support/postgres.rs"]
+mod postgres;
+#[path = "faults/restarts.rs"]
+mod restarts;
+#[path = "support/s3.rs"]
+mod s3;
+#[path = "support/server.rs"]
+mod server;
+
+use std::path::Path;
+use std::time::Instant;
+
+use futures_util::StreamExt as _;
+use reqwest::{Client, StatusCode};
+use serde_json::Value;
+use store::{Blobs, Bucket, BucketUrl};
+
+use gate::{Fault, Faulty, Gate};
+use nodes::{Nodes, SECRET_KEY, blob, client, deliver, upload};
+use server::{API_TOKEN, Server, Settings};
+
+pub(crate) async fn get(client: &Client, node: &Server, id: &str) -> (StatusCode, Value) {
+    let url = format!("{}/v1/{}", node.images_url(), id.replace('/', "%2F"));
+    let sent = client.get(url).bearer_auth(API_TOKEN).send().await;
+    let answer = sent.expect("the node answers");
+    (answer.status(), answer.json().await.expect("JSON"))
+}
+
+pub(crate) async fn delete(client: &Client, node: &Server, id: &str) -> StatusCode {
+    let url = format!("{}/v1/{}", node.images_url(), id.replace('/', "%2F"));
+    let sent = client.delete(url).bearer_auth(API_TOKEN).send().await;
+    sent.expect("the node answers").status()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_s3_every_way_to_fail_is_survived() {
+    let Some(bucket) = s3::prefix() else { return };
+    let store = Faulty::before(&bucket.endpoint).await;
+    let node = Settings::new()
+        .set("blobs", &bucket.url)
+        .set("s3-endpoint", store.endpoint())
+        .set("s3-access-key-id", s3::KEY.0)
+        .set("s3-secret-access-key", s3::KEY.1)
+        .set("sweep-interval", "50ms")
+        .set("blob-grace", "1s")
+        .set("cache-memory-bytes", "0")
+        .set("cache-disk-bytes", "0")
+        .start();
+    let client = client();
+    let mut there = 0;
+    let (status, answer) = upload(&client, &node, "before", b"before").await;
+    assert_eq!(status, 200, "{answer}");
+    there += 1;
+
+    // What passes is not noticed.
+    for fault in [Fault::Internal, Fault::SlowDown, Fault::Cut] {
+        let id = format!("once/{fault:?}");
+        let before = store.failed();
+        store.fail(fault, 1);
+        let (status, answer) = upload(&client, &node, &id, id.as_bytes()).await;
+        assert_eq!(status, 200, "{fault:?}: {answer}");
+        there += 1;
+        let path = id.replace('/', "%2F");
+        store.fail(fault, 1);
+        let (status, bytes) = blob(&client, &node, &path).await;
+        // A body which ends in the middle of an answer which was begun ends it, too.
+        if fault != Fault::Cut {
+            assert_eq!((status.as_u16(), bytes), (200, picture::gif(id.as_bytes())));
+        }
+        store.heal();
+        assert!(store.failed() > before, "{fault:?}");
+        let (status, bytes) = blob(&client, &node, &path).await;
+        assert_eq!((status.as_u16(), bytes), (200, picture::gif(id.as_bytes())));
+    }
+
+    // What stays is told, in the envelope, and changes nothing.
+    for fault in [
+        Fault::Internal,
+        Fault::SlowDown,
+        Fault::Forbidden,
+        Fault::Cut,
+        Fault::Stall,
+    ] {
+        let id = format!("always/{fault:?}");
+        store.fail(fault, u64::MAX);
+        let (refused, delivered, listed) = tokio::join!(
+            upload(&client, &node, &id, id.as_bytes()),
+            deliver(&client, &node, "before"),
+            get(&client, &node, "before"),
+        );
+        let (status, answer) = refused;
+        assert!(status.is_server_error(), "{fault:?}: {status}");
+        assert_eq!(answer["errors"][0]["code"], 5540, "{fault:?}: {answer}");
+        assert!(delivered.status().is_server_error(), "{fault:?}");
+        // Records do not need the store.
+        assert_eq!(listed.0, 200, "{fault:?}");
+        assert_eq!(get(&client, &node, &id).await.0, 404, "{fault:?}");
+
+        store.heal();
+        let (status, answer) = upload(&client, &node, &id, id.as_bytes()).await;
+        assert_eq!(status, 200, "{fault:?}: {answer}");
+        there += 1;
+        assert_eq!(
+            deliver(&client, &node, "before").await.status(),
+            200,
+            "{fault:?}"
+        );
+        let (status, bytes) = blob(&client, &node, &id.replace('/', "%2F")).await;
+        assert_eq!((status.as_u16(), bytes), (200, picture::gif(id.as_bytes())));
+    }
+
+    // And leaves nothing behind.
+    let blobs = blobs_of(&bucket);
+    loop {
+        let stored = blobs.sorted().count().await;
+        assert!(stored >= there, "{stored} blobs of {there} images");
+        if stored == there {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+fn blobs_of(bucket: &s3::Prefix) -> Blobs {
+    let blobs = Blobs::bucket(&Bucket {
+        url: BucketUrl::parse(&bucket.url).expect("a bucket"),
+        endpoint: Some(bucket.endpoint.clone()),
+        region: None,
+        path_style: true,
+        credentials: Some((s3::KEY.0.to_owned(), s3::KEY.1.to_owned())),
+    });
+    blobs.expect("the bucket opens")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_postgres_and_s3_a_node_without_its_database_shows_nothing_stale() {
+    let Some(nodes) = Nodes::new() else { return };
+    let rest = nodes.database.strip_prefix("postgres://postgres@");
+    let (address, name) = rest
+        .and_then(|rest| rest.split_once('/'))
+        .expect("an address");
+    let gate = Gate::before(address).await;
+    let there = nodes.start();
+    let database = format!("postgres://postgres@{}/{name}", gate.address());
+    let apart = nodes.settings().set("database", &database).start();
+    let client = client();
+    for id in ["kept", "deleted"] {
+        let (status, answer) = upload(&client, &apart, id, id.as_bytes()).await;
+        assert_eq!(status, 200, "{answer}");
+        assert_eq!(deliver(&client, &apart, id).await.status(), 200);
+    }
+
+    gate.shut();
+    assert_eq!(delete(&client, &there, "deleted").await, 200);
+    let deleted = Instant::now();
+    loop {
+        let asked = deleted.elapsed();
+        let status = deliver(&client, &apart, "deleted").await.status();
+        if status.is_server_error() {
+            break;
+        }
+        assert!(asked.as_secs() < 1, "a node still answers {status}");
+    }
+    // Clients reach it, and it says what it can.
+    let live = client.get(format!("{}/livez", apart.url())).send().await;
+    assert_eq!(live.expect("an answer").status(), 200);
+    let (ready, refused) = tokio::join!(
+        client.get(format!("{}/readyz", apart.url())).send(),
+        upload(&client, &apart, "refused", b"refused"),
+    );
+    assert_eq!(ready.expect("an answer").status(), 503);
+    assert_eq!(refused.0, 503, "{}", refused.1);
+    // The others do not notice.
+    assert_eq!(deliver(&client, &there, "kept").await.status(), 200);
+    assert_eq!(get(&client, &there, "refused").await.0, 404);
+
+    gate.open();
+    loop {
+        let ready = client.get(format!("{}/readyz", apart.url())).send().await;
+        if ready.expect("an answer").status() == 200 {
+            break;
+        }
+    }
+    assert_eq!(deliver(&client, &apart, "kept").await.status(), 200);
+    assert_eq!(deliver(&client, &apart, "deleted").await.status(), 404);
+    let (status, answer) = upload(&client, &apart, "after", b"after").await;
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(deliver(&client, &there, "after").await.status(), 200);
+}
+
+/// Tells a program another time.
+const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
+
+fn wrong_clock(settings: Settings, offset: &str) -> Settings {
+    settings
+        .variable("LD_PRELOAD", FAKETIME)
+        .variable("FAKETIME", offset)
+        .variable("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+}
+
+fn has_faketime() -> bool {
+    let there = Path::new(FAKETIME).exists();
+    assert!(
+        there || std::env::var_os("CALOTYPE_REQUIRE_SERVERS").is_none_or(|value| value != "1"),
+        "faketime is missing: run scripts/setup-tests.sh",
+    );
+    there
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_postgres_a_clock_which_is_an_hour_off_loses_nothing() {
+    let Some(database) = postgres::database() else {
+        return;
+    };
+    if !has_faketime() {
+        return;
+    }
+    // An S3 server refuses requests of such a time, so that these share a folder.
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let blobs = format!("file:{}", folder.path().join("blobs").display());
+    let settings = || {
+        Settings::new()
+            .set("database", &database)
+            .set("blobs", &blobs)
+            .set("secret-key", SECRET_KEY)
+            .set("sweep-interval", "50ms")
+    };
+    let right = settings().start();
+    let late = wrong_clock(settings(), "-1h").start();
+    let early = wrong_clock(settings(), "+1h").start();
+    let all = [&right, &late, &early];
+    let client = client();
+    let mut names = Vec::new();
+    for round in 0..8 {
+        for (number, node) in all.iter().enumerate() {
+            let id = format!("{round}/{number}");
+            let (status, answer) = upload(&client, node, &id, id.as_bytes()).await;
+            assert_eq!(status, 200, "{answer}");
+            names.push(id);
+        }
+    }
+    // The clock of the node which was early rules the times from there on, and no two are equal.
+    for node in all {
+        for id in &names {
+            let (status, bytes) = blob(&client, node, &id.replace('/', "%2F")).await;
+            assert_eq!(
+                (status.as_u16(), bytes),
+                (200, picture::gif(id.as_bytes())),
+                "{id}"
+            );
+        }
+        let mut listed = listed(&client, node).await;
+        listed.sort();
+        let mut expected = names.clone();
+        expected.sort();
+        assert_eq!(listed, expected);
+    }
+    for (id, node) in names.iter().zip(all.iter().cycle().skip(1)) {
+        assert_eq!(delete(&client, node, id).await, 200, "{id}");
+    }
+    for node in all {
+        assert_eq!(listed(&client, node).await, Vec::<String>::new());
+    }
+}
+
+/// Every id, page by page.
+pub(crate) async fn listed(client: &Client, node: &Server) -> Vec<String> {
+    let mut ids = Vec::new();
+    let mut token = String::new();
+    loop {
+        let url = format!(
+            "{}/v2?per_page=10&continuation_token={token}",
+            node.images_url()
+        );
+        let url = if token.is_empty() {
+            format!("{}/v2?per_page=10", node.images_url())
+        } else {
+            url
+        };
+        let sent = client.get(url).bearer_auth(API_TOKEN).send().await;
+        let page: Value = sent.expect("an answer").json().await.expect("JSON");
+        let images = page["result"]["images"].as_array().expect("a list");
+        ids.extend(
+            images
+                .iter()
+                .map(|image| image["id"].as_str().expect("an id").to_owned()),
+        );
+        match page["result"]["continuation_token"].as_str() {
+            Some(next) => next.clone_into(&mut token),
+            None => return ids,
+        }
+    }
+}
+
+/// The folder of blobs can be read, and nothing can be written to it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_which_became_read_only_refuses_uploads_and_serves() {
+    // Root may write anywhere, so that a file in the place of each folder stands for the mode.
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let blobs = folder.path().join("blobs");
+    let node = Settings::new()
+        .set("blobs", &format!("file:{}", blobs.display()))
+        .start();
+    let client = client();
+    let (status, answer) = upload(&client, &node, "before", b"before").await;
+    assert_eq!(status, 200, "{answer}");
+    let stands = blobs.join("o");
+    let away = blobs.join("away");
+    std::fs::rename(&stands, &away).expect("it is renamed");
+    std::fs::write(&stands, b"").expect("it is written");
+    let (status, answer) = upload(&client, &node, "refused", b"refused").await;
+    assert!(status.is_server_error(), "{answer}");
+    assert_eq!(answer["errors"][0]["code"], 5540, "{answer}");
+    assert_eq!(get(&client, &node, "refused").await.0, 404);
+    assert_eq!(get(&client, &node, "before").await.0, 200);
+    std::fs::remove_file(&stands).expect("it is removed");
+    std::fs::rename(&away, &stands).expect("it is renamed");
+    let (status, answer) = upload(&client, &node, "refused", b"after").await;
+    assert_eq!(status, 200, "{answer}");
+    let (status, bytes) = blob(&client, &node, "before").await;
+    assert_eq!((status.as_u16(), bytes), (200, picture::gif(b"before")));
+}
