@@ -11,4 +11,5 @@ if [ -z "${CALOTYPE_BENCH_FOLDER:-}" ]; then
 fi
 export CALOTYPE_BENCH_FOLDER
 cargo bench --locked --package store --bench catalog
+cargo bench --locked --package store --bench whole
 cargo bench --locked --package calotype --bench server 2>/dev/null
