@@ -44,6 +44,10 @@ fuzz: setup-build setup-fuzz ## fuzz each target for FUZZ_SECONDS (300), or thos
 check: setup-build setup-check ## format, lints, documentation, dependencies
 	scripts/check.sh
 
+.PHONY: check-deploy
+check-deploy: ## check what is in deploy/; its tools are installed
+	@scripts/check-deploy.sh --install
+
 .PHONY: fmt
 fmt: ## format the code
 	cargo fmt --all

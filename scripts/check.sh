@@ -17,3 +17,4 @@ RUSTDOCFLAGS='-D warnings' step cargo doc --workspace --no-deps --locked --quiet
 step cargo deny --log-level error check licenses bans sources
 step cargo shear
 step shellcheck .ci/run scripts/*.sh
+step scripts/check-deploy.sh
