@@ -229,6 +229,9 @@ settings! {
         svt_av1: Option<PathBuf>, Kind::Path, "";
         /// Whether animated PNG stays animated, as GIF or WebP; without it, its default image is taken.
         animate_png: bool, Kind::Switch, "false";
+        /// Whether SVG is drawn where a raster format is asked for by name; without it, it is
+        /// delivered as SVG, sanitised, and the Images binding refuses it.
+        rasterize_svg: bool, Kind::Switch, "false";
     }
     "API" {
         /// Whether `true`, `false` and numbers in flattened metadata lose their quotes.
@@ -363,6 +366,7 @@ impl Config {
             avif_side_explicit: self.avif_side_explicit,
             svt_av1: self.svt_av1.clone(),
             animate_png: self.animate_png,
+            rasterize_svg: self.rasterize_svg,
         }
     }
 

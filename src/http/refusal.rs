@@ -110,9 +110,11 @@ fn refuse_pixels(error: &pixels::Error) -> Response {
             let words = format!("Original image has unsupported format: {words}");
             refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, 9520, &words)
         }
-        Error::TooLarge { .. } | Error::EnlargedTooMuch { .. } | Error::Empty => {
-            refusal(StatusCode::FORBIDDEN, 9413, &words)
-        }
+        Error::TooLarge { .. }
+        | Error::EnlargedTooMuch { .. }
+        | Error::Empty
+        | Error::TextTooLarge
+        | Error::TooComplex { .. } => refusal(StatusCode::FORBIDDEN, 9413, &words),
         Error::Corrupt(_) => {
             let words = format!("error during decoding: {words}");
             refusal(StatusCode::UNPROCESSABLE_ENTITY, 9516, &words)
@@ -127,7 +129,6 @@ fn refuse_pixels(error: &pixels::Error) -> Response {
         }
         Error::NoAsset(_) => refusal(StatusCode::BAD_GATEWAY, 9402, &words),
         Error::Font => refusal(StatusCode::INTERNAL_SERVER_ERROR, 9410, &words),
-        Error::TextTooLarge => refusal(StatusCode::FORBIDDEN, 9413, &words),
         Error::Unavailable(_) => refusal(StatusCode::SERVICE_UNAVAILABLE, 9522, &words),
         Error::Deadline => {
             let words = "image too large to process or service too busy";

@@ -30,6 +30,8 @@ pub struct Policy {
     pub svt_av1: Option<PathBuf>,
     /// Whether animated PNG stays animated, as GIF or WebP; else its default image is taken.
     pub animate_png: bool,
+    /// Whether SVG is drawn where a raster format is asked for by name; else it stays SVG.
+    pub rasterize_svg: bool,
 }
 
 impl Default for Policy {
@@ -47,6 +49,7 @@ impl Default for Policy {
             avif_side_explicit: 1_600,
             svt_av1: None,
             animate_png: false,
+            rasterize_svg: false,
         }
     }
 }
@@ -71,6 +74,7 @@ impl Policy {
             avif_side_auto,
             avif_side_explicit,
             animate_png,
+            rasterize_svg,
             accept_avif: _,
             accept_heic: _,
             accept_more: _,
@@ -79,7 +83,7 @@ impl Policy {
             lenient_formats: _,
         } = self;
         format!(
-            "gamma={gamma:?} dpr={dpr_max} png={strict_png} apng={animate_png} \
+            "gamma={gamma:?} dpr={dpr_max} png={strict_png} apng={animate_png} svg={rasterize_svg} \
              avif={avif_side_auto},{avif_side_explicit} light={resize_light:?}"
         )
     }

@@ -9,11 +9,11 @@ use model::{MediaType, Transform};
 
 use crate::plan::Plan;
 use crate::raster::Raster;
-use crate::render::{Image, Planned, plan, written};
+use crate::render::{Image, Planned, first_picture, plan, written};
 use crate::steps::{Step, apply};
 use crate::{
-    Accepts, Assets, Cancel, Engine, Error, Header, Rendition, Request, Warning, cost, decode,
-    look, negotiate, overlay, text,
+    Accepts, Assets, Cancel, Engine, Error, Header, Rendition, Request, Warning, cost, look,
+    negotiate, overlay, text,
 };
 
 /// Pictures, what is done with them, and what is written.
@@ -124,16 +124,15 @@ pub(crate) fn compose(
     )
 }
 
-/// Refuses what is no picture, and SVG, whether or not a command needs it: a program which sends a
-/// picture for nothing is wrong, and should hear of a wrong picture before it needs it.
+/// Refuses what is no picture, and SVG where that is not drawn, whether or not a command needs it: a
+/// program which sends a picture for nothing is wrong, and should hear of a wrong picture before it
+/// needs it.
 fn judge(engine: &Engine, inputs: &[Input<'_>]) -> Result<(), Error> {
     for input in inputs {
         let Input::Image(source) = input else {
             continue;
         };
-        if engine.inspect(source)?.format == MediaType::Svg {
-            return Err(Error::SvgConversion);
-        }
+        engine.inspect_pixels(source)?;
     }
     Ok(())
 }
@@ -143,7 +142,7 @@ fn judge(engine: &Engine, inputs: &[Input<'_>]) -> Result<(), Error> {
 pub(crate) fn bytes_of(engine: &Engine, inputs: &[Input<'_>], commands: &[Command]) -> u64 {
     let headers = inputs.iter().map(|input| match input {
         // What cannot be read is an error to come.
-        Input::Image(source) => engine.inspect(source).unwrap_or(header_of((0, 0))),
+        Input::Image(source) => engine.inspect_pixels(source).unwrap_or(header_of((0, 0))),
         Input::Text(text) => header_of(text::size_at_most(text)),
     });
     let mut headers: Vec<Header> = headers.collect();
@@ -161,7 +160,11 @@ pub(crate) fn bytes_of(engine: &Engine, inputs: &[Input<'_>], commands: &[Comman
             continue;
         };
         if let Ok(plan) = Plan::new(header, transform, None, 0, limits, light) {
-            step = step.max(cost::of_making(plan.size));
+            let drawn = match header.format {
+                MediaType::Svg => cost::of_decoding(&sized(header, plan.size), 8),
+                _ => 0,
+            };
+            step = step.max(cost::of_making(plan.size) + drawn);
             *held = (*held).max(cost::of_holding(plan.size));
             *header = header_of(plan.size);
         }
@@ -202,7 +205,7 @@ struct Studio<'a> {
 impl Studio<'_> {
     fn canvas<'a>(&self, input: &Input<'a>, output: &Transform) -> Result<Canvas<'a>, Error> {
         let (source, header, decoded) = match *input {
-            Input::Image(source) => (source, self.engine.inspect(source)?, None),
+            Input::Image(source) => (source, self.engine.inspect_pixels(source)?, None),
             Input::Text(text) => {
                 let raster = self.text(text)?;
                 (&[][..], header_of(raster.size()), Some((8, raster)))
@@ -274,17 +277,23 @@ impl Studio<'_> {
 
     /// The first picture of the canvas as it is by now.
     fn picture_of(&self, canvas: &Canvas<'_>) -> Result<Raster, Error> {
+        let mut plan = Plan {
+            eighths: canvas.eighths,
+            steps: canvas.steps.clone(),
+            ..Plan::idle(&canvas.header)
+        };
+        let drawn = canvas.header.format == MediaType::Svg;
         let raster = match &canvas.decoded {
-            Some((eighths, raster)) if *eighths == canvas.eighths => raster.clone(),
-            _ => decode::first_picture(
+            Some((eighths, raster)) if *eighths == canvas.eighths && !drawn => raster.clone(),
+            _ => first_picture(
+                self.engine,
                 canvas.source,
                 &canvas.header,
-                canvas.eighths,
-                self.engine.limits(),
+                &mut plan,
                 self.cancel,
             )?,
         };
-        apply(&canvas.steps, raster, self.cancel)
+        apply(&plan.steps, raster, self.cancel)
     }
 
     fn stage<'a>(
@@ -347,6 +356,14 @@ impl Studio<'_> {
     fn text(&self, text: &Text) -> Result<Raster, Error> {
         let font = text.font.as_deref().map(|font| self.assets.get(font));
         text::picture(text, font.transpose()?, self.cancel)
+    }
+}
+
+fn sized(header: &Header, (width, height): (u32, u32)) -> Header {
+    Header {
+        width,
+        height,
+        ..header.clone()
     }
 }
 

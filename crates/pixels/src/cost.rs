@@ -5,7 +5,7 @@ use model::transform::Format;
 use model::{Limits, MediaType, Transform};
 
 use crate::plan::Plan;
-use crate::{Engine, Error, Header, describe, look};
+use crate::{Engine, Error, Header, describe, look, svg};
 
 /// Tables of codecs and of profiles, and what else does not grow with the picture.
 const SPARE_BYTES: u64 = 4 * 1024 * 1024;
@@ -28,7 +28,7 @@ fn decoded_bytes(format: MediaType) -> u64 {
         MediaType::Tiff => 24,
         // Floats, of which some layers are blended.
         MediaType::Jxl => 44,
-        MediaType::Svg => 0,
+        MediaType::Svg => svg::BYTES_PER_PIXEL,
     }
 }
 
@@ -37,11 +37,16 @@ fn decoded_bytes(format: MediaType) -> u64 {
 pub(crate) fn of_decoding(header: &Header, eighths: u32) -> u64 {
     let area = u64::from(header.width) * u64::from(header.height);
     let eighths = u64::from(eighths);
+    let spare = match header.format {
+        // Without a size it is not drawn.
+        MediaType::Svg if area > 0 => SPARE_BYTES + svg::BYTES,
+        _ => SPARE_BYTES,
+    };
     let (decoded, coefficients) = match header.format {
         MediaType::Jpeg => (area * eighths * eighths / 64, area * 6),
         _ => (area, 0),
     };
-    decoded * decoded_bytes(header.format) + coefficients + SPARE_BYTES
+    decoded * decoded_bytes(header.format) + coefficients + spare
 }
 
 /// Bytes which a rendering takes besides its source.
@@ -62,6 +67,18 @@ pub(crate) fn of_rendering(header: &Header, transform: &Transform, engine: &Engi
         .map_or(8, |plan| plan.eighths);
     let made = plan.map_or(0, |plan| u64::from(plan.size.0) * u64::from(plan.size.1));
     let look = if looks_closer { LOOK_BYTES } else { 0 };
+    let drawn;
+    let header = if header.format == MediaType::Svg && !looks_closer && !transform.segment {
+        // It is drawn at the size at which it is needed.
+        drawn = Header {
+            width: made.min(u32::MAX.into()) as u32,
+            height: u32::from(header.width > 0),
+            ..header.clone()
+        };
+        &drawn
+    } else {
+        header
+    };
     of_decoding(header, eighths) + made * MADE_BYTES + look
 }
 

@@ -17,7 +17,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use model::{Limits, MediaType};
 
 use crate::raster::Raster;
-use crate::{Cancel, Error, Header};
+use crate::{Cancel, Error, Header, svg};
 
 /// How often an animation is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +59,7 @@ pub(crate) fn first_picture(
         MediaType::Tiff => tiff::decode(source, header.stored_size(), cancel)?,
         MediaType::Bmp => bmp::decode(source, header.stored_size())?,
         MediaType::Ico => bmp::decode_ico(source, header.stored_size(), cancel)?,
-        MediaType::Svg => return Err(Error::SvgConversion),
+        MediaType::Svg => svg::draw_whole(source, header, limits, cancel)?.raster,
     };
     Ok(raster.without_idle_alpha())
 }

@@ -7,7 +7,7 @@ use crate::encode::avif::Encoders;
 use crate::vision::{FaceDetector, Models, Segmenter};
 use crate::{
     Accepts, Assets, Cancel, Composition, Error, Header, Input, Rendition, composition, cost,
-    inspect, render, verify,
+    inspect, negotiate, render, svg, verify,
 };
 
 /// The engine with what it was given at the start: bounds, preferences and models. Cheap to clone.
@@ -101,6 +101,38 @@ impl Engine {
         inspect::with_apng(source, self.limits(), self.policy().animate_png)
     }
 
+    /// The same where pixels are needed: a drawing which may be drawn has a size then.
+    pub(crate) fn inspect_pixels(&self, source: &[u8]) -> Result<Header, Error> {
+        let header = self.inspect(source)?;
+        if header.format != MediaType::Svg {
+            return Ok(header);
+        }
+        if !self.policy().rasterize_svg {
+            return Err(Error::SvgConversion);
+        }
+        let (width, height) = svg::measured(source, self.limits())?;
+        let header = Header {
+            width,
+            height,
+            ..header
+        };
+        inspect::judge(&header, self.limits())?;
+        Ok(header)
+    }
+
+    /// The header of an image as far as this transform needs it.
+    pub(crate) fn inspect_for(
+        &self,
+        source: &[u8],
+        transform: &Transform,
+    ) -> Result<Header, Error> {
+        if self.policy().rasterize_svg && negotiate::names_pixels(transform) {
+            self.inspect_pixels(source)
+        } else {
+            self.inspect(source)
+        }
+    }
+
     /// The format of an image, by its first bytes, if it is accepted.
     pub fn recognise(&self, source: &[u8]) -> Result<MediaType, Error> {
         let format = inspect::recognise(source)?;
@@ -136,7 +168,7 @@ impl Engine {
     /// Bytes which [`Engine::render`] takes besides its source and its result, estimated from the
     /// header; nothing is decoded.
     pub fn rendering_bytes(&self, source: &[u8], transform: &Transform) -> u64 {
-        self.inspect(source)
+        self.inspect_for(source, transform)
             .map_or(0, |header| cost::of_rendering(&header, transform, self))
     }
 
@@ -148,7 +180,8 @@ impl Engine {
 
     /// Makes a rendition: equal requests give equal bytes.
     ///
-    /// SVG is sanitised whatever is asked of it. An animation over
+    /// SVG is sanitised whatever is asked of it, unless [`Policy::rasterize_svg`] is set and a raster
+    /// format is asked for by name. An animation over
     /// `animation_transform_pixels_max` is returned as it is. What is asked for and not available is
     /// named in the warnings, or is an error where leaving it out would make another picture.
     pub fn render(&self, request: &Request<'_>, cancel: &Cancel) -> Result<Rendition, Error> {

@@ -47,6 +47,16 @@ pub enum Error {
     /// A raster format was asked of SVG, or SVG of a raster image.
     #[error("Conversion between SVG and raster formats is not supported")]
     SvgConversion,
+    /// An SVG which would take too long or too much memory to draw.
+    #[error("the SVG is too complex to be drawn: {what}: {value}, and at most {maximum} allowed")]
+    TooComplex {
+        /// What is counted.
+        what: &'static str,
+        /// What the drawing comes to.
+        value: u64,
+        /// How much is allowed.
+        maximum: u64,
+    },
     /// The bytes of an overlay or of a font were not supplied.
     #[error("Could not fetch the image: {0}")]
     NoAsset(String),

@@ -7,7 +7,7 @@ pub(crate) mod ico;
 pub(crate) mod jpeg;
 mod jxl;
 pub(crate) mod png;
-mod svg;
+pub(crate) mod svg;
 pub(crate) mod tiff;
 pub(crate) mod webp;
 
@@ -141,7 +141,7 @@ pub(crate) fn with_apng(source: &[u8], limits: &Limits, apng: bool) -> Result<He
     Ok(header)
 }
 
-fn judge(header: &Header, limits: &Limits) -> Result<(), Error> {
+pub(crate) fn judge(header: &Header, limits: &Limits) -> Result<(), Error> {
     let (limit, side_max) = match header.format {
         MediaType::Avif => ("avif_side_max", limits.avif_side_max),
         // Its own format allows no more.

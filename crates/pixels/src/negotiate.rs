@@ -88,6 +88,22 @@ pub(crate) fn target(
     })
 }
 
+/// Whether a format of pixels is asked for by name.
+pub(crate) fn names_pixels(transform: &Transform) -> bool {
+    match transform.format {
+        Format::Standard | Format::Auto | Format::Json | Format::Svg => false,
+        Format::Avif
+        | Format::Webp
+        | Format::Jpeg
+        | Format::BaselineJpeg
+        | Format::Png
+        | Format::PngForce
+        | Format::Gif
+        | Format::Rgb
+        | Format::Rgba => true,
+    }
+}
+
 /// Whether the frames of an animation are kept: only where the format which is asked for has them.
 pub(crate) fn keeps_animation(transform: &Transform) -> bool {
     transform.anim

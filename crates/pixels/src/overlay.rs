@@ -7,9 +7,9 @@ use model::transform::{Amount, Overlay, OverlayContent};
 use model::{MediaType, Transform};
 
 use crate::raster::Raster;
-use crate::render::{Image, Planned, plan};
+use crate::render::{Image, first_picture, plan};
 use crate::steps::{Step, apply};
-use crate::{Cancel, Engine, Error, Warning, cost, decode, text};
+use crate::{Cancel, Engine, Error, Warning, cost, text};
 
 /// What overlays are made of: bytes of images and fonts by their address.
 #[derive(Clone, Debug, Default)]
@@ -97,10 +97,7 @@ pub(crate) fn picture(
     warnings: &mut Vec<Warning>,
     cancel: &Cancel,
 ) -> Result<Raster, Error> {
-    let header = engine.inspect(source)?;
-    if header.format == MediaType::Svg {
-        return Err(Error::SvgConversion);
-    }
+    let header = engine.inspect_pixels(source)?;
     let limits = engine.limits();
     cost::judge(cost::of_rendering(&header, transform, engine), limits)?;
     let image = Image {
@@ -109,12 +106,15 @@ pub(crate) fn picture(
         animated: false,
         decoded: None,
     };
-    let Planned { plan, decoded, .. } = plan(engine, image, transform, assets, cancel)?;
-    warnings.extend(plan.warnings);
+    let planned = plan(engine, image, transform, assets, cancel)?;
+    let (mut plan, decoded) = (planned.plan, planned.decoded);
     let raster = match decoded {
-        Some((eighths, raster)) if eighths == plan.eighths => raster,
-        _ => decode::first_picture(source, &header, plan.eighths, limits, cancel)?,
+        Some((eighths, raster)) if eighths == plan.eighths && header.format != MediaType::Svg => {
+            raster
+        }
+        _ => first_picture(engine, source, &header, &mut plan, cancel)?,
     };
+    warnings.extend(plan.warnings);
     apply(&plan.steps, raster, cancel)
 }
 

@@ -48,6 +48,17 @@ pub(crate) struct Rect {
     pub height: u32,
 }
 
+impl Rect {
+    pub(crate) fn region(self) -> Region {
+        Region {
+            left: self.left.into(),
+            top: self.top.into(),
+            width: self.width.into(),
+            height: self.height.into(),
+        }
+    }
+}
+
 impl Plan {
     /// `part` is what of the displayed image is used, where that depends on pixels. JPEG is decoded
     /// to `eighths_min` of its size at least, which is how far it was decoded already.
@@ -173,14 +184,8 @@ impl Plan {
 
 /// A part of the displayed image in the stored one.
 fn stored(part: Rect, header: &Header) -> Region {
-    let region = Region {
-        left: f64::from(part.left),
-        top: f64::from(part.top),
-        width: f64::from(part.width),
-        height: f64::from(part.height),
-    };
     let size = (header.width, header.height);
-    header.turn().inverse().turn_region(region, size)
+    header.turn().inverse().turn_region(part.region(), size)
 }
 
 /// What `trim` by pixels and fractions leaves of the displayed image (section 2.6).

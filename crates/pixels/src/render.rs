@@ -13,7 +13,7 @@ use crate::raster::Raster;
 use crate::steps::{Step, apply};
 use crate::{
     Cancel, Engine, Error, Header, Rendition, RenditionFormat, Request, Warning, cost, describe,
-    encode, negotiate, perceptual, planes, sanitise_svg,
+    encode, negotiate, perceptual, planes, sanitise_svg, svg,
 };
 
 pub(crate) fn render(
@@ -27,9 +27,9 @@ pub(crate) fn render(
         source, transform, ..
     } = *request;
     let limits = engine.limits();
-    let header = engine.inspect(source)?;
-    if header.format == MediaType::Svg {
-        return svg(source, transform, limits);
+    let header = engine.inspect_for(source, transform)?;
+    if header.format == MediaType::Svg && header.width == 0 {
+        return sanitised(source, transform, limits);
     }
     let animated = header.is_animated() && negotiate::keeps_animation(transform);
     cost::judge(cost::of_rendering(&header, transform, engine), limits)?;
@@ -157,19 +157,56 @@ pub(crate) fn written(
         return Ok(rendition);
     }
     let raster = match decoded {
-        Some((eighths, raster)) if eighths == plan.eighths => raster,
+        Some((eighths, raster)) if eighths == plan.eighths && header.format != MediaType::Svg => {
+            raster
+        }
         _ => {
             if let Some(raster) =
                 shrunk_in_light(engine, request.source, header, &mut plan, cancel)?
             {
                 raster
             } else {
-                let limits = engine.limits();
-                decode::first_picture(request.source, header, plan.eighths, limits, cancel)?
+                first_picture(engine, request.source, header, &mut plan, cancel)?
             }
         }
     };
     still(engine, request, header, plan, raster, cancel)
+}
+
+/// The picture before the steps of the plan. A drawing is drawn as large as it is needed, which
+/// takes the first step.
+pub(crate) fn first_picture(
+    engine: &Engine,
+    source: &[u8],
+    header: &Header,
+    plan: &mut Plan,
+    cancel: &Cancel,
+) -> Result<Raster, Error> {
+    let limits = engine.limits();
+    if header.format != MediaType::Svg {
+        return decode::first_picture(source, header, plan.eighths, limits, cancel);
+    }
+    let sized = match plan.steps.first() {
+        Some(Step::Resize {
+            region,
+            width,
+            height,
+            ..
+        }) => Some((*region, (*width, *height))),
+        Some(Step::Cut(rect)) => Some((rect.region(), (rect.width, rect.height))),
+        _ => None,
+    };
+    let drawing = match sized {
+        Some((region, size)) => {
+            plan.steps.remove(0);
+            svg::draw(source, region, size, limits, cancel)?
+        }
+        None => svg::draw_whole(source, header, limits, cancel)?,
+    };
+    if drawing.lacks_pictures {
+        plan.warnings.push(Warning::PicturesLeftOut);
+    }
+    Ok(drawing.raster.without_idle_alpha())
 }
 
 /// The picture after the first step of the plan, if that is to shrink a JPEG in linear light: from
@@ -217,7 +254,7 @@ fn settled(transform: &Transform, policy: &Policy, warnings: &mut Vec<Warning>) 
     transform
 }
 
-fn svg(source: &[u8], transform: &Transform, limits: &Limits) -> Result<Rendition, Error> {
+fn sanitised(source: &[u8], transform: &Transform, limits: &Limits) -> Result<Rendition, Error> {
     let (bytes, format) = match transform.format {
         Format::Json => (
             br#"{"original":{"format":"image/svg+xml"}}"#.to_vec(),

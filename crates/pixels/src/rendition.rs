@@ -72,6 +72,9 @@ pub enum Warning {
     /// `upscale=generate` needs a model which this build lacks.
     #[error("upscale=generate is not available, the image is interpolated")]
     NoUpscaler,
+    /// A drawing holds pictures, which are not drawn.
+    #[error("pictures inside of the SVG are left out")]
+    PicturesLeftOut,
     /// The animation is too large to be transformed and is sent as it is.
     #[error("animation too large to be transformed")]
     AnimationUntouched,

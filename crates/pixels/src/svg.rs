@@ -1,8 +1,13 @@
-//! SVG is never rasterised: whatever is asked of it, it is delivered sanitised
-//! (transformations.md, section 3.6).
+//! SVG is delivered sanitised, whatever is asked of it (transformations.md, section 3.6), unless
+//! `Policy::rasterize_svg` is set and a raster format is asked for by name: then it is drawn.
 
+mod drawing;
+mod expansion;
 mod references;
+mod size;
+mod style;
 pub(crate) mod text;
+mod work;
 
 use std::io::{self, Write};
 
@@ -10,6 +15,8 @@ use model::Limits;
 use svg_hush::{Filter, data_url_filter};
 
 use crate::Error;
+
+pub(crate) use drawing::{BYTES, BYTES_PER_PIXEL, draw, draw_whole, measured};
 
 /// Elements within elements. The sanitiser needs time in the square of this; drawings have ten.
 const DEPTH_MAX: usize = 256;
@@ -134,6 +141,11 @@ fn depth(source: &[u8]) -> usize {
         rest = next;
     }
     deepest
+}
+
+/// The tag which begins here, as far as it goes.
+pub(crate) fn tag_at_start(text: &[u8]) -> &[u8] {
+    &text[..end_of_tag(text).unwrap_or(text.len())]
 }
 
 /// Just behind the `>` of the tag which begins here.

@@ -21,6 +21,11 @@ use layout::{Glyph, Layout};
 /// Pixels of a side of a picture of text (section 4.1).
 const SIDE_MAX: f32 = 4_096.0;
 
+/// The font which is there in any case.
+pub(crate) fn built_in_font() -> &'static [u8] {
+    font::BUILT_IN
+}
+
 /// A picture of the text in this font, or in the one which is built in. Its size is that of the
 /// letters and of the lines in which they stand, rounded up; at least one pixel.
 pub(crate) fn picture(text: &Text, font: Option<&[u8]>, cancel: &Cancel) -> Result<Raster, Error> {

@@ -6,37 +6,36 @@ pub(super) fn starts_as_svg(source: &[u8]) -> bool {
     if let [0xff, 0xfe, ..] | [0xfe, 0xff, ..] = source {
         return crate::svg::text::decode(source).is_some_and(|text| starts_as_svg(text.as_bytes()));
     }
+    from_outermost(source).is_some()
+}
+
+/// The tag of the outermost element and what follows it, if that is `svg`.
+fn from_outermost(source: &[u8]) -> Option<&[u8]> {
     let mut rest = source.strip_prefix(b"\xef\xbb\xbf").unwrap_or(source);
     loop {
         rest = rest.trim_ascii_start();
         rest = if rest.starts_with(b"<!--") {
-            match after(rest, b"-->") {
-                Some(rest) => rest,
-                None => return false,
-            }
+            after(rest, b"-->")?
         } else if rest.starts_with(b"<?") {
-            match after(rest, b"?>") {
-                Some(rest) => rest,
-                None => return false,
-            }
+            after(rest, b"?>")?
         } else if rest.len() > 9 && rest[..9].eq_ignore_ascii_case(b"<!doctype") {
-            match after_document_type(rest) {
-                Some(rest) => rest,
-                None => return false,
-            }
+            after_document_type(rest)?
         } else {
             break;
         };
     }
-    let Some(name) = rest.strip_prefix(b"<") else {
-        return false;
-    };
+    let name = rest.strip_prefix(b"<")?;
     let end = name
         .iter()
-        .position(|byte| byte.is_ascii_whitespace() || matches!(byte, b'>' | b'/'));
-    let Some(end) = end else { return false };
+        .position(|byte| byte.is_ascii_whitespace() || matches!(byte, b'>' | b'/'))?;
     let local = name[..end].rsplit(|byte| *byte == b':').next();
-    local == Some(b"svg")
+    (local == Some(b"svg")).then_some(rest)
+}
+
+/// The tag of the outermost element, if that is `svg`.
+pub(crate) fn outermost(source: &[u8]) -> Option<&[u8]> {
+    let rest = from_outermost(source)?;
+    Some(crate::svg::tag_at_start(rest))
 }
 
 fn after<'a>(text: &'a [u8], end: &[u8]) -> Option<&'a [u8]> {

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use crate::Error;
 
 /// Inter, under the SIL Open Font License 1.1: Latin, Greek and Cyrillic.
-const BUILT_IN: &[u8] = include_bytes!("../../fonts/Inter-Regular.otf");
+pub(super) const BUILT_IN: &[u8] = include_bytes!("../../fonts/Inter-Regular.otf");
 
 /// Bytes of a font, packed or not.
 const BYTES_MAX: usize = 64_000_000;

@@ -3,6 +3,8 @@
 //! have memory of their own, which `memory.rs` sees.
 
 mod allocator;
+#[path = "../rendering/bombs.rs"]
+mod bombs;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -39,6 +41,7 @@ fn engine() -> Engine {
     let policy = Policy {
         accept_more: true,
         animate_png: true,
+        rasterize_svg: true,
         ..Policy::default()
     };
     let limits = Limits {
@@ -175,6 +178,24 @@ fn no_file_takes_more_than_was_estimated_or_is_allowed() {
             }
             if peak > 2 * SPARE {
                 shares.push(estimate as f64 / peak as f64);
+            }
+        }
+    }
+    let bombs = bombs::bombs().into_iter().map(|(_, source)| source);
+    for (number, source) in bombs::heavy().into_iter().chain(bombs).enumerate() {
+        for options in ["format=webp", "width=1500,fit=contain,format=webp"] {
+            let transform: Transform = options.parse().unwrap();
+            let request = Request {
+                source: &source,
+                transform: &transform,
+                accepts: Accepts::default(),
+            };
+            let estimate = engine.rendering_bytes(&source, &transform);
+            let (_, peak) = allocator::peak_of(|| engine.render(&request, &never));
+            if peak > estimate + SPARE {
+                complaints.push(format!(
+                    "drawing {number}, {options}: {peak}, estimated {estimate}"
+                ));
             }
         }
     }

@@ -6,8 +6,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use model::Transform;
 use model::transform::Format;
+use model::{Limits, Policy, Transform};
 use pixels::{Accepts, Cancel, Engine, Request};
 
 use crate::pictures::{Picture, png};
@@ -56,7 +56,12 @@ impl Case {
             },
             accepts: Accepts::default(),
         };
-        let rendition = Engine::default().render(&request, &Cancel::never());
+        let policy = Policy {
+            rasterize_svg: true,
+            ..Policy::default()
+        };
+        let engine = Engine::new(Limits::default(), policy);
+        let rendition = engine.render(&request, &Cancel::never());
         rendition
             .unwrap_or_else(|error| panic!("{}: {error}", self.folder.display()))
             .bytes
