@@ -1,26 +1,40 @@
 //! Any colour space to sRGB (transformations.md, section 2.12).
 
+mod converter;
 mod hdr;
 mod power;
 
 use moxcms::{
-    CicpColorPrimaries, CicpProfile, ColorProfile, DataColorSpace, Layout, MatrixCoefficients,
-    TransferCharacteristics, TransformOptions,
+    CicpColorPrimaries, CicpProfile, ColorProfile, DataColorSpace, MatrixCoefficients,
+    TransferCharacteristics,
 };
 
 use crate::raster::Raster;
 use hdr::{ToneMapping, Transfer};
 
+pub(crate) use converter::{Converter, Kind, Sample};
 pub(crate) use power::Power;
 
-/// Samples as a decoder gives them, 8 bits each.
-pub(crate) enum Samples {
-    Gray(Vec<u8>),
-    GrayAlpha(Vec<u8>),
-    Rgb(Vec<u8>),
-    Rgba(Vec<u8>),
+/// Samples as a decoder gives them, of 8 or 16 bits each.
+pub(crate) enum Samples<T = u8> {
+    Gray(Vec<T>),
+    GrayAlpha(Vec<T>),
+    Rgb(Vec<T>),
+    Rgba(Vec<T>),
     /// Amounts of ink.
-    Cmyk(Vec<u8>),
+    Cmyk(Vec<T>),
+}
+
+impl<T> Samples<T> {
+    fn into_parts(self) -> (Kind, Vec<T>) {
+        match self {
+            Self::Gray(data) => (Kind::Gray, data),
+            Self::GrayAlpha(data) => (Kind::GrayAlpha, data),
+            Self::Rgb(data) => (Kind::Rgb, data),
+            Self::Rgba(data) => (Kind::Rgba, data),
+            Self::Cmyk(data) => (Kind::Cmyk, data),
+        }
+    }
 }
 
 /// How an image says which colours its samples are.
@@ -88,69 +102,25 @@ impl Profile<'_> {
 
 /// Converts through the embedded ICC profile. A profile which is broken, or which is of another kind
 /// of image, is ignored, as browsers do.
-pub(crate) fn to_srgb(width: u32, height: u32, samples: Samples, profile: Option<&[u8]>) -> Raster {
+pub(crate) fn to_srgb<T: Sample>(
+    width: u32,
+    height: u32,
+    samples: Samples<T>,
+    profile: Option<&[u8]>,
+) -> Raster {
     to_srgb_from(width, height, samples, profile.map(Profile::Icc))
 }
 
 /// The same from a profile of any kind.
-pub(crate) fn to_srgb_from(
+pub(crate) fn to_srgb_from<T: Sample>(
     width: u32,
     height: u32,
-    samples: Samples,
+    samples: Samples<T>,
     profile: Option<Profile<'_>>,
 ) -> Raster {
-    let samples = match profile.and_then(Profile::tone_mapping) {
-        Some(mapping) => match samples {
-            Samples::Rgb(mut rgb) => {
-                mapping.apply(&mut rgb, 3);
-                return Raster::new(width, height, 3, rgb);
-            }
-            Samples::Rgba(mut rgba) => {
-                mapping.apply(&mut rgba, 4);
-                return Raster::new(width, height, 4, rgba);
-            }
-            other => other,
-        },
-        None => samples,
-    };
-    let profile = profile.and_then(Profile::read);
-    let through = |from: &[u8], from_layout, to_layout, space| {
-        let profile = profile
-            .as_ref()
-            .filter(|profile| profile.color_space == space)?;
-        convert(profile, from, from_layout, to_layout)
-    };
-    let (channels, data) = match samples {
-        Samples::Gray(gray) => (
-            3,
-            through(&gray, Layout::Gray, Layout::Rgb, DataColorSpace::Gray)
-                .unwrap_or_else(|| gray.iter().flat_map(|value| [*value; 3]).collect()),
-        ),
-        Samples::GrayAlpha(gray) => (
-            4,
-            through(&gray, Layout::GrayAlpha, Layout::Rgba, DataColorSpace::Gray).unwrap_or_else(
-                || {
-                    gray.chunks_exact(2)
-                        .flat_map(|pixel| [pixel[0], pixel[0], pixel[0], pixel[1]])
-                        .collect()
-                },
-            ),
-        ),
-        Samples::Rgb(rgb) => (
-            3,
-            through(&rgb, Layout::Rgb, Layout::Rgb, DataColorSpace::Rgb).unwrap_or(rgb),
-        ),
-        Samples::Rgba(rgba) => (
-            4,
-            through(&rgba, Layout::Rgba, Layout::Rgba, DataColorSpace::Rgb).unwrap_or(rgba),
-        ),
-        Samples::Cmyk(ink) => (
-            3,
-            through(&ink, Layout::Rgba, Layout::Rgb, DataColorSpace::Cmyk)
-                .unwrap_or_else(|| ink.chunks_exact(4).flat_map(without_profile).collect()),
-        ),
-    };
-    Raster::new(width, height, channels, data)
+    let (kind, data) = samples.into_parts();
+    let data = Converter::new(kind, profile).whole(data);
+    Raster::new(width, height, kind.made(), data)
 }
 
 /// Whether an ICC profile says other colours than what is assumed anyway.
@@ -159,22 +129,15 @@ pub(crate) fn changes(icc: &[u8]) -> bool {
 }
 
 /// Divides colours by the alpha with which they were multiplied.
-pub(crate) fn undo_alpha(rgba: &mut [u8]) {
+pub(crate) fn undo_alpha<T: Sample>(rgba: &mut [T]) {
+    let most = T::MAX.whole();
     for pixel in rgba.chunks_exact_mut(4) {
-        let alpha = u32::from(pixel[3]);
+        let alpha = pixel[3].whole();
         for value in &mut pixel[..3] {
-            let divided = (u32::from(*value) * 255 + alpha / 2).checked_div(alpha);
-            *value = divided.unwrap_or_default().min(255) as u8;
+            let divided = (value.whole() * most + alpha / 2).checked_div(alpha);
+            *value = T::from_whole(divided.unwrap_or_default().min(most));
         }
     }
-}
-
-/// Ink as if it were ideal: what is left of the light, less what black takes.
-fn without_profile(ink: &[u8]) -> [u8; 3] {
-    [0, 1, 2].map(|channel| {
-        let light = u32::from(255 - ink[channel]) * u32::from(255 - ink[3]);
-        ((light + 127) / 255) as u8
-    })
 }
 
 /// Whether the profile only says what is assumed anyway. Profiles are told by their names, which
@@ -189,30 +152,4 @@ fn is_srgb(profile: &ColorProfile) -> bool {
             Some(ProfileText::Description(text)) => named(&text.ascii_string),
             None => false,
         }
-}
-
-fn convert(
-    profile: &ColorProfile,
-    from: &[u8],
-    from_layout: Layout,
-    to_layout: Layout,
-) -> Option<Vec<u8>> {
-    let transform = profile
-        .create_transform_8bit(
-            from_layout,
-            &ColorProfile::new_srgb(),
-            to_layout,
-            TransformOptions::default(),
-        )
-        .ok()?;
-    let channels = |layout: Layout| match layout {
-        Layout::Gray => 1,
-        Layout::GrayAlpha => 2,
-        Layout::Rgb => 3,
-        _ => 4,
-    };
-    let pixels = from.len() / channels(from_layout);
-    let mut to = vec![0; pixels * channels(to_layout)];
-    transform.transform(from, &mut to).ok()?;
-    Some(to)
 }

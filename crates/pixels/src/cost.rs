@@ -19,11 +19,11 @@ const MADE_BYTES: u64 = 16;
 /// colours are converted.
 fn decoded_bytes(format: MediaType) -> u64 {
     match format {
-        MediaType::Jpeg | MediaType::Png | MediaType::Bmp | MediaType::Ico => 8,
-        // The canvas and the frame on it.
-        MediaType::Gif | MediaType::Webp => 12,
+        MediaType::Jpeg | MediaType::Bmp | MediaType::Ico => 8,
+        // The canvas and the frame on it; four samples of 16 bits where their rows are interlaced.
+        MediaType::Gif | MediaType::Webp | MediaType::Png => 12,
         // Planes of 16 bits, also as they were before their edges were smoothed.
-        MediaType::Avif | MediaType::Heic => 20,
+        MediaType::Avif | MediaType::Heic => 26,
         // Up to four samples of 32 bits.
         MediaType::Tiff => 24,
         // Floats, of which some layers are blended.
@@ -67,18 +67,6 @@ pub(crate) fn of_rendering(header: &Header, transform: &Transform, engine: &Engi
         .map_or(8, |plan| plan.eighths);
     let made = plan.map_or(0, |plan| u64::from(plan.size.0) * u64::from(plan.size.1));
     let look = if looks_closer { LOOK_BYTES } else { 0 };
-    let drawn;
-    let header = if header.format == MediaType::Svg && !looks_closer && !transform.segment {
-        // It is drawn at the size at which it is needed.
-        drawn = Header {
-            width: made.min(u32::MAX.into()) as u32,
-            height: u32::from(header.width > 0),
-            ..header.clone()
-        };
-        &drawn
-    } else {
-        header
-    };
     of_decoding(header, eighths) + made * MADE_BYTES + look
 }
 
@@ -126,7 +114,7 @@ mod tests {
             of_rendering(&header(format), &transform, &engine) - SPARE_BYTES
         };
         let (area, small) = (12_000_000, 400 * 300 * MADE_BYTES);
-        assert_eq!(cost(MediaType::Png, "width=400"), area * 8 + small);
+        assert_eq!(cost(MediaType::Png, "width=400"), area * 12 + small);
         assert_eq!(cost(MediaType::Tiff, "width=400"), area * 24 + small);
         // At two eighths of its sides, which is a sixteenth of its area.
         let jpeg = area / 16 * 8 + area * 6 + small;

@@ -33,8 +33,8 @@ impl Transfer {
 /// What turns samples of high dynamic range to those of sRGB.
 pub(super) struct ToneMapping {
     transfer: Transfer,
-    /// From a sample to light, 1 at the peak; for HLG before the gamma of the screen.
-    light: [f32; 256],
+    /// From a sample of 16 bits to light, 1 at the peak; for HLG before the gamma of the screen.
+    light: Vec<f32>,
     /// The gamma of the screen for HLG by the luminance of a pixel.
     system_gamma: Vec<f32>,
     /// The factor, by the brightest channel of a pixel, to light in which 1 is white.
@@ -50,8 +50,8 @@ pub(super) struct ToneMapping {
 impl ToneMapping {
     /// `primaries` is the number of H.273, table 2.
     pub(super) fn new(transfer: Transfer, primaries: u16) -> Self {
-        let light = std::array::from_fn(|sample| {
-            let sample = sample as f32 / 255.0;
+        let light = (0..=u16::MAX).map(|sample| {
+            let sample = f32::from(sample) / 65_535.0;
             match transfer {
                 Transfer::Pq => from_pq(sample) / PEAK,
                 Transfer::Hlg => from_hlg(sample),
@@ -66,7 +66,7 @@ impl ToneMapping {
         };
         Self {
             transfer,
-            light,
+            light: light.collect(),
             system_gamma: table(|luminance| luminance.powf(0.2)).collect(),
             // Near black it is that of the first step.
             factor: table(|light| {
@@ -82,28 +82,32 @@ impl ToneMapping {
         }
     }
 
-    /// Converts the first three channels of every pixel; `channels` is 3 or 4.
-    pub(super) fn apply(&self, samples: &mut [u8], channels: usize) {
-        for pixel in samples.chunks_exact_mut(channels) {
-            let mut rgb = [0, 1, 2].map(|channel| self.light[usize::from(pixel[channel])]);
-            if self.transfer == Transfer::Hlg {
-                let gamma = self.system_gamma[step(sum(self.shares, rgb))];
-                rgb = rgb.map(|light| light * gamma);
-            }
-            let brightest = rgb.into_iter().fold(0.0, f32::max);
-            // What is brighter than the peak is white.
-            let factor = self.factor[step(brightest)] / brightest.max(1.0);
-            let rgb = rgb.map(|light| light * factor);
-            for (sample, row) in pixel.iter_mut().zip(self.primaries) {
-                *sample = self.samples[step(sum(row, rgb))];
-            }
+    /// Red, green and blue of a pixel.
+    pub(super) fn apply(&self, samples: [u16; 3]) -> [u8; 3] {
+        let mut rgb = samples.map(|sample| self.light[usize::from(sample)]);
+        if self.transfer == Transfer::Hlg {
+            let gamma = between(&self.system_gamma, sum(self.shares, rgb));
+            rgb = rgb.map(|light| light * gamma);
         }
+        let brightest = rgb.into_iter().fold(0.0, f32::max);
+        // What is brighter than the peak is white.
+        let factor = between(&self.factor, brightest) / brightest.max(1.0);
+        let rgb = rgb.map(|light| light * factor);
+        self.primaries.map(|row| self.samples[step(sum(row, rgb))])
     }
 }
 
 /// The place of light in a table.
 fn step(light: f32) -> usize {
     ((light * STEPS as f32 + 0.5) as usize).min(STEPS)
+}
+
+/// What a table says of light, also between two steps.
+fn between(table: &[f32], light: f32) -> f32 {
+    let place = light.clamp(0.0, 1.0) * STEPS as f32;
+    let below = (place as usize).min(STEPS - 1);
+    let (from, to) = (table[below], table[below + 1]);
+    from + (to - from) * (place - below as f32)
 }
 
 fn sum(shares: [f32; 3], rgb: [f32; 3]) -> f32 {
@@ -190,9 +194,8 @@ mod tests {
     use super::*;
 
     fn mapped(transfer: Transfer, primaries: u16, rgb: [u8; 3]) -> [u8; 3] {
-        let mut pixel = rgb;
-        ToneMapping::new(transfer, primaries).apply(&mut pixel, 3);
-        pixel
+        let wide = rgb.map(|value| u16::from(value) * 257);
+        ToneMapping::new(transfer, primaries).apply(wide)
     }
 
     #[test]

@@ -4,7 +4,7 @@ use heic_rs::{DecodeOptions, PixelLayout};
 
 use model::Limits;
 
-use crate::colour::{self, Profile, Samples};
+use crate::colour::{self, Profile, Sample, Samples};
 use crate::heif::Heif;
 use crate::inspect::u16_at;
 use crate::raster::Raster;
@@ -32,11 +32,13 @@ pub(super) fn decode(source: &[u8], limits: &Limits, cancel: &Cancel) -> Result<
     let alpha = heif.alpha_of(item);
     judge_coded_area(&heif, size, alpha)?;
     cancel.check()?;
+    let deep = is_deep(&heif, item);
     let options = DecodeOptions {
-        layout: if alpha.is_some() {
-            PixelLayout::Rgba8
-        } else {
-            PixelLayout::Rgb8
+        layout: match (alpha.is_some(), deep) {
+            (true, true) => PixelLayout::Rgba16,
+            (true, false) => PixelLayout::Rgba8,
+            (false, true) => PixelLayout::Rgb16,
+            (false, false) => PixelLayout::Rgb8,
         },
         max_pixels: Some(u64::from(size.0) * u64::from(size.1)),
         // These are part of the plan, or done below.
@@ -49,23 +51,49 @@ pub(super) fn decode(source: &[u8], limits: &Limits, cancel: &Cancel) -> Result<
     if (image.width, image.height) != size {
         return Err(Error::corrupt("the picture has another size than it says"));
     }
-    let mut data = image.data;
-    if alpha.is_some_and(|alpha| heif.is_premultiplied(item, alpha)) {
-        colour::undo_alpha(&mut data);
-    }
-    let samples = match alpha {
-        Some(_) => Samples::Rgba(data),
-        None => Samples::Rgb(data),
-    };
+    let premultiplied = alpha.is_some_and(|alpha| heif.is_premultiplied(item, alpha));
+    let has_alpha = alpha.is_some();
     let profile = match heif.icc(item) {
         Some(icc) => Some(Profile::Icc(icc)),
         None => heif.properties(item, *b"colr").find_map(cicp),
     };
-    let raster = colour::to_srgb_from(size.0, size.1, samples, profile);
+    let raster = if deep {
+        let words = image.data.as_chunks().0.iter();
+        let words = words.map(|word| u16::from_ne_bytes(*word)).collect();
+        raster(size, words, has_alpha, premultiplied, profile)
+    } else {
+        raster(size, image.data, has_alpha, premultiplied, profile)
+    };
     Ok(match heif.display(item).cut {
         Some(rect) => cut::cut(&raster, rect),
         None => raster,
     })
+}
+
+fn raster<T: Sample>(
+    size: (u32, u32),
+    mut data: Vec<T>,
+    has_alpha: bool,
+    premultiplied: bool,
+    profile: Option<Profile<'_>>,
+) -> Raster {
+    if premultiplied {
+        colour::undo_alpha(&mut data);
+    }
+    let samples = if has_alpha {
+        Samples::Rgba(data)
+    } else {
+        Samples::Rgb(data)
+    };
+    colour::to_srgb_from(size.0, size.1, samples, profile)
+}
+
+/// Whether brightness has more than 8 bits (14496-15, section 8.3.3.1).
+fn is_deep(heif: &Heif<'_>, item: u32) -> bool {
+    let coded = heif.referred(item, *b"dimg").first().copied();
+    let mut configurations = heif.properties(coded.unwrap_or(item), *b"hvcC");
+    let bits = configurations.next().and_then(|hvcc| hvcc.get(17));
+    bits.is_some_and(|bits| bits & 7 > 0)
 }
 
 fn refused(error: heic_rs::Error) -> Error {

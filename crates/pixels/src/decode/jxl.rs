@@ -3,12 +3,12 @@
 use std::io;
 
 use jxl::api::{
-    Event, ExtraChannel, JxlColorEncoding, JxlColorProfile, JxlColorType, JxlDataFormat,
-    JxlDecoder, JxlDecoderOptions, JxlOutputBuffer, JxlParallelRunner, JxlParallelRunnerFun,
-    JxlPixelFormat,
+    Endianness, Event, ExtraChannel, JxlColorEncoding, JxlColorProfile, JxlColorType,
+    JxlDataFormat, JxlDecoder, JxlDecoderOptions, JxlOutputBuffer, JxlParallelRunner,
+    JxlParallelRunnerFun, JxlPixelFormat,
 };
 
-use crate::colour::{self, Samples};
+use crate::colour::{self, Sample, Samples};
 use crate::raster::Raster;
 use crate::{Cancel, Error};
 
@@ -40,6 +40,7 @@ fn read(source: &[u8], (width, height): (u32, u32), cancel: &Cancel) -> Result<R
         .extra_channels
         .iter()
         .any(|channel| channel.ec_type == ExtraChannel::Alpha);
+    let deep = info.bit_depth.bits_per_sample() > 8;
     let embedded = decoder.embedded_color_profile().ok_or_else(missing)?;
     let (gray, cmyk) = (embedded.channels() == 1, embedded.is_cmyk());
     let colour_type = match (cmyk, gray, has_alpha) {
@@ -52,12 +53,20 @@ fn read(source: &[u8], (width, height): (u32, u32), cancel: &Cancel) -> Result<R
     decoder
         .set_pixel_format(JxlPixelFormat {
             color_type: colour_type,
-            color_data_format: Some(JxlDataFormat::U8 { bit_depth: 8 }),
+            color_data_format: Some(if deep {
+                JxlDataFormat::U16 {
+                    endianness: Endianness::native(),
+                    bit_depth: 16,
+                }
+            } else {
+                JxlDataFormat::U8 { bit_depth: 8 }
+            }),
             extra_channel_format: vec![None; extra_channels],
         })
         .map_err(Error::corrupt)?;
     until(&mut decoder, &mut input, None, cancel, Event::FrameHeader)?;
-    let row_bytes = width as usize * colour_type.samples_per_pixel();
+    let sample_bytes = if deep { 2 } else { 1 };
+    let row_bytes = width as usize * colour_type.samples_per_pixel() * sample_bytes;
     let mut samples = vec![0; row_bytes * height as usize];
     let complete = Event::FrameComplete {
         has_more_frames: false,
@@ -68,6 +77,23 @@ fn read(source: &[u8], (width, height): (u32, u32), cancel: &Cancel) -> Result<R
         !profile.same_color_encoding(&JxlColorProfile::Simple(JxlColorEncoding::srgb(gray)))
     });
     let profile = profile.and_then(JxlColorProfile::try_as_icc);
+    let profile = profile.as_ref().map(|profile| profile.as_slice());
+    let size = (width, height);
+    Ok(if deep {
+        let words = samples.as_chunks().0.iter();
+        let words = words.map(|word| u16::from_ne_bytes(*word)).collect();
+        raster(size, colour_type, words, profile)
+    } else {
+        raster(size, colour_type, samples, profile)
+    })
+}
+
+fn raster<T: Sample>(
+    (width, height): (u32, u32),
+    colour_type: JxlColorType,
+    mut samples: Vec<T>,
+    profile: Option<&[u8]>,
+) -> Raster {
     let samples = match colour_type {
         JxlColorType::Grayscale => Samples::Gray(samples),
         JxlColorType::GrayscaleAlpha => Samples::GrayAlpha(samples),
@@ -75,14 +101,13 @@ fn read(source: &[u8], (width, height): (u32, u32), cancel: &Cancel) -> Result<R
         JxlColorType::Cmyk => {
             // The light that is left, not the ink.
             for value in &mut samples {
-                *value = 255 - *value;
+                *value = T::from_whole(T::MAX.whole() - value.whole());
             }
             Samples::Cmyk(samples)
         }
         _ => Samples::Rgb(samples),
     };
-    let profile = profile.as_ref().map(|profile| profile.as_slice());
-    Ok(colour::to_srgb(width, height, samples, profile))
+    colour::to_srgb(width, height, samples, profile)
 }
 
 /// Goes on until the event, whatever it holds.

@@ -2,9 +2,9 @@
 
 use std::io::Cursor;
 
-use png::{ColorType, Decoder, Limits, Transformations};
+use png::{BitDepth, ColorType, Decoder, Limits, Transformations};
 
-use crate::colour::{self, Power, Profile, Samples};
+use crate::colour::{self, Converter, Kind, Power, Profile, Samples};
 use crate::raster::Raster;
 use crate::{Cancel, Error};
 
@@ -13,23 +13,23 @@ use crate::{Cancel, Error};
 const MEMORY_MAX: usize = 2 * 1024 * 1024;
 
 pub(super) fn decode(source: &[u8], cancel: &Cancel) -> Result<Raster, Error> {
-    let mut reader = reader(source, Transformations::EXPAND)?;
+    let mut reader = full_reader(source, Transformations::EXPAND)?;
     let (width, height) = reader.info().size();
-    let (colour_type, _) = reader.output_color_type();
+    let (colour_type, depth) = reader.output_color_type();
     let length = reader
         .output_buffer_size()
         .ok_or_else(|| Error::corrupt("a size without meaning"))?;
+    let row_bytes = (length / height.max(1) as usize).max(1);
+    if depth == BitDepth::Sixteen {
+        return decode_deep(reader, colour_type, length, row_bytes, cancel);
+    }
     let mut samples = vec![0; length];
     if reader.info().interlaced {
         reader.next_frame(&mut samples).map_err(Error::corrupt)?;
     } else {
-        let row_bytes = (length / height.max(1) as usize).max(1);
         for row in samples.chunks_exact_mut(row_bytes) {
             cancel.check()?;
-            reader
-                .read_row(row)
-                .map_err(Error::corrupt)?
-                .ok_or_else(|| Error::corrupt("rows are missing"))?;
+            read_row(&mut reader, row)?;
         }
     }
     let samples = match colour_type {
@@ -41,6 +41,62 @@ pub(super) fn decode(source: &[u8], cancel: &Cancel) -> Result<Raster, Error> {
     let grey = matches!(samples, Samples::Gray(_) | Samples::GrayAlpha(_));
     let profile = profile(reader.info(), grey);
     Ok(colour::to_srgb_from(width, height, samples, profile))
+}
+
+/// The same of 16 bits, of which no more than a row is there at a time if the file allows it.
+fn decode_deep(
+    mut reader: png::Reader<Cursor<&[u8]>>,
+    colour_type: ColorType,
+    length: usize,
+    row_bytes: usize,
+    cancel: &Cancel,
+) -> Result<Raster, Error> {
+    let (width, height) = reader.info().size();
+    let kind = match colour_type {
+        ColorType::Grayscale => Kind::Gray,
+        ColorType::GrayscaleAlpha => Kind::GrayAlpha,
+        ColorType::Rgba => Kind::Rgba,
+        ColorType::Rgb | ColorType::Indexed => Kind::Rgb,
+    };
+    let grey = matches!(kind, Kind::Gray | Kind::GrayAlpha);
+    let converter = Converter::<u16>::new(kind, profile(reader.info(), grey));
+    let area = width as usize * height as usize;
+    let mut made = Vec::with_capacity(area * kind.made());
+    let mut words = Vec::new();
+    let mut convert = |row: &[u8]| {
+        words.clear();
+        words.extend(
+            row.as_chunks()
+                .0
+                .iter()
+                .map(|word| u16::from_be_bytes(*word)),
+        );
+        converter.convert(&words, &mut made);
+    };
+    if reader.info().interlaced {
+        let mut samples = vec![0; length];
+        reader.next_frame(&mut samples).map_err(Error::corrupt)?;
+        for row in samples.chunks_exact(row_bytes) {
+            cancel.check()?;
+            convert(row);
+        }
+    } else {
+        let mut row = vec![0; row_bytes];
+        for _ in 0..height {
+            cancel.check()?;
+            read_row(&mut reader, &mut row)?;
+            convert(&row);
+        }
+    }
+    Ok(Raster::new(width, height, kind.made(), made))
+}
+
+fn read_row(reader: &mut png::Reader<Cursor<&[u8]>>, row: &mut [u8]) -> Result<(), Error> {
+    reader
+        .read_row(row)
+        .map_err(Error::corrupt)?
+        .ok_or_else(|| Error::corrupt("rows are missing"))?;
+    Ok(())
 }
 
 /// What the chunks say about colours, in the order in which they count (PNG, section 4.3).
@@ -89,8 +145,16 @@ pub(super) fn reader(
     source: &[u8],
     asked: Transformations,
 ) -> Result<png::Reader<Cursor<&[u8]>>, Error> {
+    full_reader(
+        source,
+        asked | Transformations::EXPAND | Transformations::STRIP_16,
+    )
+}
+
+/// With samples as they are stored, but for what is asked.
+fn full_reader(source: &[u8], asked: Transformations) -> Result<png::Reader<Cursor<&[u8]>>, Error> {
     let mut decoder = Decoder::new_with_limits(Cursor::new(source), Limits { bytes: MEMORY_MAX });
-    decoder.set_transformations(asked | Transformations::EXPAND | Transformations::STRIP_16);
+    decoder.set_transformations(asked);
     decoder.set_ignore_text_chunk(true);
     decoder.read_info().map_err(Error::corrupt)
 }

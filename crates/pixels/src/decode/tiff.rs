@@ -6,7 +6,7 @@ use std::io::Cursor;
 use tiff::ColorType;
 use tiff::decoder::{Decoder, DecodingResult, Limits};
 
-use crate::colour::{self, Samples};
+use crate::colour::{self, Sample, Samples};
 use crate::inspect::tiff::{COLOUR_MAP, Directory, EXTRA_SAMPLES, ICC, PHOTOMETRIC};
 use crate::raster::Raster;
 use crate::{Cancel, Error};
@@ -98,16 +98,26 @@ fn read(
     let bits = usize::from(colour_type.bit_depth());
     let channels = usize::from(colour_type.num_samples());
     let in_row = if layout.planes > 1 { 1 } else { channels };
-    let bytes = to_bytes(decoded, bits, width as usize * in_row, !palette)?;
-    let bytes = if layout.planes > 1 {
-        interleaved(&bytes, channels)
-    } else {
-        bytes
-    };
-    if bytes.len() != area * channels {
-        return Err(Error::corrupt("samples are missing"));
-    }
     let icc = directory.bytes(ICC);
+    let associated = directory.number(EXTRA_SAMPLES) == Some(ASSOCIATED_ALPHA);
+    let alpha_last = directory.number(EXTRA_SAMPLES) == Some(2);
+    if !palette && lab.is_none() {
+        match to_words(decoded) {
+            Ok(words) => {
+                let words = in_pixels(words, layout.planes, channels, area)?;
+                if matches!(colour_type, ColorType::YCbCr(_)) && channels == 3 {
+                    let bytes = words.into_iter().map(Sample::byte).collect();
+                    let samples = Samples::Rgb(without_luma(bytes));
+                    return Ok(colour::to_srgb(width, height, samples, icc));
+                }
+                let samples = named(words, colour_type, channels, associated, alpha_last)?;
+                return Ok(colour::to_srgb(width, height, samples, icc));
+            }
+            Err(bytes) => decoded = bytes,
+        }
+    }
+    let bytes = to_bytes(decoded, bits, width as usize * in_row, !palette)?;
+    let bytes = in_pixels(bytes, layout.planes, channels, area)?;
     if palette {
         let map = directory.words(COLOUR_MAP);
         let map = map.ok_or_else(|| Error::corrupt("no palette"))?;
@@ -125,28 +135,55 @@ fn read(
             _ => Err(unsupported()),
         };
     }
-    let associated = directory.number(EXTRA_SAMPLES) == Some(ASSOCIATED_ALPHA);
     let samples = match (colour_type, channels) {
-        (ColorType::Gray(_), _) => Samples::Gray(bytes),
-        (ColorType::RGB(_), 3) => Samples::Rgb(bytes),
-        (ColorType::RGBA(_), 4) => {
-            let mut bytes = bytes;
-            if associated {
-                colour::undo_alpha(&mut bytes);
-            }
-            Samples::Rgba(bytes)
-        }
-        (ColorType::CMYK(_), 4) => Samples::Cmyk(bytes),
-        (ColorType::CMYKA(_), 5) => Samples::Cmyk(first_of(&bytes, 5, 4)),
-        (ColorType::GrayA(_), 2) => Samples::GrayAlpha(bytes),
-        (ColorType::Multiband { .. }, 2) if directory.number(EXTRA_SAMPLES) == Some(2) => {
-            Samples::GrayAlpha(bytes)
-        }
-        (ColorType::Multiband { .. }, 1..) => Samples::Gray(first_of(&bytes, channels, 1)),
         (ColorType::YCbCr(_), 3) => Samples::Rgb(without_luma(bytes)),
-        _ => return Err(unsupported()),
+        _ => named(bytes, colour_type, channels, associated, alpha_last)?,
     };
     Ok(colour::to_srgb(width, height, samples, icc))
+}
+
+/// Samples pixel after pixel, if all of them are there.
+fn in_pixels<T: Copy>(
+    samples: Vec<T>,
+    planes: usize,
+    channels: usize,
+    area: usize,
+) -> Result<Vec<T>, Error> {
+    let samples = if planes > 1 {
+        interleaved(&samples, channels)
+    } else {
+        samples
+    };
+    if samples.len() != area * channels {
+        return Err(Error::corrupt("samples are missing"));
+    }
+    Ok(samples)
+}
+
+/// Samples by what they mean.
+fn named<T: Sample>(
+    mut samples: Vec<T>,
+    colour_type: ColorType,
+    channels: usize,
+    associated: bool,
+    alpha_last: bool,
+) -> Result<Samples<T>, Error> {
+    Ok(match (colour_type, channels) {
+        (ColorType::Gray(_), _) => Samples::Gray(samples),
+        (ColorType::RGB(_), 3) => Samples::Rgb(samples),
+        (ColorType::RGBA(_), 4) => {
+            if associated {
+                colour::undo_alpha(&mut samples);
+            }
+            Samples::Rgba(samples)
+        }
+        (ColorType::CMYK(_), 4) => Samples::Cmyk(samples),
+        (ColorType::CMYKA(_), 5) => Samples::Cmyk(first_of(&samples, 5, 4)),
+        (ColorType::GrayA(_), 2) => Samples::GrayAlpha(samples),
+        (ColorType::Multiband { .. }, 2) if alpha_last => Samples::GrayAlpha(samples),
+        (ColorType::Multiband { .. }, 1..) => Samples::Gray(first_of(&samples, channels, 1)),
+        _ => return Err(unsupported()),
+    })
 }
 
 fn unsupported() -> Error {
@@ -160,38 +197,20 @@ fn refused(error: tiff::TiffError) -> Error {
     }
 }
 
-/// One byte a sample. Rows of small samples begin with a byte of their own.
-fn to_bytes(
-    decoded: DecodingResult,
-    bits: usize,
-    row_samples: usize,
-    scaled: bool,
-) -> Result<Vec<u8>, Error> {
-    let signed = |value: f64, most: f64| (value.max(0.0) / most * 255.0).round() as u8;
+/// 16 bits a sample of those which have more than 8; the others are given back.
+fn to_words(decoded: DecodingResult) -> Result<Vec<u16>, DecodingResult> {
     // What is no number becomes black.
-    let real = |value: f64| (value.clamp(0.0, 1.0) * 255.0).round() as u8;
+    let real = |value: f64| (value.clamp(0.0, 1.0) * 65_535.0).round() as u16;
+    let signed = |value: f64, most: f64| real(value / most);
     Ok(match decoded {
-        DecodingResult::U8(bytes) if bits == 8 => bytes,
-        DecodingResult::U8(bytes) if matches!(bits, 1 | 2 | 4) => {
-            unpacked(&bytes, bits, row_samples, scaled)
-        }
-        DecodingResult::U16(words) if bits == 16 => words
+        DecodingResult::U16(words) => words,
+        DecodingResult::U32(values) => values
             .into_iter()
-            .map(|word| {
-                if scaled {
-                    ((u32::from(word) * 255 + 32_767) / 65_535) as u8
-                } else {
-                    word.min(255) as u8
-                }
-            })
+            .map(|value| (value >> 16) as u16)
             .collect(),
-        DecodingResult::U32(values) if bits == 32 => values
+        DecodingResult::U64(values) => values
             .into_iter()
-            .map(|value| (value >> 24) as u8)
-            .collect(),
-        DecodingResult::U64(values) if bits == 64 => values
-            .into_iter()
-            .map(|value| (value >> 56) as u8)
+            .map(|value| (value >> 48) as u16)
             .collect(),
         DecodingResult::F16(values) => values
             .into_iter()
@@ -199,10 +218,6 @@ fn to_bytes(
             .collect(),
         DecodingResult::F32(values) => values.into_iter().map(|value| real(value.into())).collect(),
         DecodingResult::F64(values) => values.into_iter().map(real).collect(),
-        DecodingResult::I8(values) => values
-            .into_iter()
-            .map(|value| signed(value.into(), 127.0))
-            .collect(),
         DecodingResult::I16(values) => values
             .into_iter()
             .map(|value| signed(value.into(), 32_767.0))
@@ -211,6 +226,28 @@ fn to_bytes(
             .into_iter()
             .map(|value| signed(value.into(), f64::from(i32::MAX)))
             .collect(),
+        shallow => return Err(shallow),
+    })
+}
+
+/// One byte a sample. Rows of small samples begin with a byte of their own.
+fn to_bytes(
+    decoded: DecodingResult,
+    bits: usize,
+    row_samples: usize,
+    scaled: bool,
+) -> Result<Vec<u8>, Error> {
+    let signed = |value: i8| (f64::from(value.max(0)) / 127.0 * 255.0).round() as u8;
+    Ok(match decoded {
+        DecodingResult::U8(bytes) if bits == 8 => bytes,
+        DecodingResult::U8(bytes) if matches!(bits, 1 | 2 | 4) => {
+            unpacked(&bytes, bits, row_samples, scaled)
+        }
+        // Numbers of colours in a palette.
+        DecodingResult::U16(words) if !scaled => {
+            words.into_iter().map(|word| word.min(255) as u8).collect()
+        }
+        DecodingResult::I8(values) => values.into_iter().map(signed).collect(),
         _ => return Err(unsupported()),
     })
 }
@@ -232,15 +269,15 @@ fn unpacked(bytes: &[u8], bits: usize, row_samples: usize, scaled: bool) -> Vec<
 }
 
 /// From plane after plane to pixel after pixel.
-fn interleaved(planes: &[u8], channels: usize) -> Vec<u8> {
+fn interleaved<T: Copy>(planes: &[T], channels: usize) -> Vec<T> {
     let area = planes.len() / channels.max(1);
     (0..area * channels)
         .map(|index| planes[index % channels * area + index / channels])
         .collect()
 }
 
-fn first_of(bytes: &[u8], channels: usize, kept: usize) -> Vec<u8> {
-    let pixels = bytes.chunks_exact(channels);
+fn first_of<T: Copy>(samples: &[T], channels: usize, kept: usize) -> Vec<T> {
+    let pixels = samples.chunks_exact(channels);
     pixels.flat_map(|pixel| &pixel[..kept]).copied().collect()
 }
 
@@ -351,15 +388,19 @@ mod tests {
             [0, 255, 136]
         );
         assert_eq!(
-            bytes(DecodingResult::U16(vec![0, 32_896, 65_535]), 16),
-            [0, 128, 255]
+            bytes(DecodingResult::I8(vec![-5, 64, 127]), 8),
+            [0, 129, 255]
         );
+        let words = |decoded| to_words(decoded).unwrap();
+        let deep = vec![0, 32_896, 65_535];
+        assert_eq!(words(DecodingResult::U16(deep.clone())), deep);
         let real = vec![f32::NAN, 0.5, 7.0];
-        assert_eq!(bytes(DecodingResult::F32(real), 32), [0, 128, 255]);
-        assert_eq!(
-            bytes(DecodingResult::I16(vec![-5, 16_384, 32_767]), 16),
-            [0, 128, 255]
-        );
+        assert_eq!(words(DecodingResult::F32(real)), [0, 32_768, 65_535]);
+        let signed = vec![-5, 16_384, 32_767];
+        assert_eq!(words(DecodingResult::I16(signed)), [0, 32_769, 65_535]);
+        let long = vec![u32::MAX, 1 << 31];
+        assert_eq!(words(DecodingResult::U32(long)), [65_535, 32_768]);
+        assert!(to_words(DecodingResult::U8(vec![0])).is_err());
         assert!(to_bytes(DecodingResult::U8(vec![0]), 7, 1, true).is_err());
         let indices = to_bytes(DecodingResult::U8(vec![0x12, 0x30]), 4, 3, false).unwrap();
         assert_eq!(indices, [1, 2, 3]);

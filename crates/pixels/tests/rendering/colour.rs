@@ -124,3 +124,78 @@ fn in_linear_light_a_chessboard_is_as_bright_as_it_was() {
     let fast = "width=64,compression=fast";
     assert!(grey(ResizeLight::Linear, fast).abs_diff(128) <= 12);
 }
+
+/// From light to a value of sRGB (IEC 61966-2-1).
+fn encoded(light: f64) -> f64 {
+    if light <= 0.003_130_8 {
+        255.0 * 12.92 * light
+    } else {
+        255.0 * (1.055 * light.powf(1.0 / 2.4) - 0.055)
+    }
+}
+
+/// A PNG of 16 bits whose light rises from black to white, row after row.
+fn rising_light(colour: png::ColorType) -> Vec<u8> {
+    let mut file = Vec::new();
+    let mut encoder = png::Encoder::new(&mut file, 256, 64);
+    encoder.set_color(colour);
+    encoder.set_depth(png::BitDepth::Sixteen);
+    encoder.set_source_gamma(png::ScaledFloat::new(1.0));
+    let samples = colour.samples();
+    let data: Vec<u8> = (0..256 * 64_u32)
+        .flat_map(|at| {
+            let mut pixel = vec![light_at(at).to_be_bytes(); samples];
+            if matches!(samples, 2 | 4) {
+                pixel[samples - 1] = [255, 255];
+            }
+            pixel.concat()
+        })
+        .collect();
+    let mut writer = encoder.write_header().unwrap();
+    writer.write_image_data(&data).unwrap();
+    writer.finish().unwrap();
+    file
+}
+
+fn light_at(at: u32) -> u16 {
+    (u64::from(at) * 65_535 / (256 * 64 - 1)) as u16
+}
+
+#[test]
+fn light_of_16_bits_is_encoded_before_it_is_rounded() {
+    for colour in [
+        png::ColorType::Grayscale,
+        png::ColorType::GrayscaleAlpha,
+        png::ColorType::Rgb,
+        png::ColorType::Rgba,
+    ] {
+        let picture = Picture::of(&rising_light(colour));
+        for at in 0..256 * 64 {
+            let exact = encoded(f64::from(light_at(at)) / 65_535.0);
+            let found = picture.at(at % 256, at / 256);
+            let near = found[..3]
+                .iter()
+                .all(|byte| (f64::from(*byte) - exact).abs() <= 1.0);
+            assert!(near, "{colour:?} {at}: {found:?} and not {exact}");
+        }
+    }
+}
+
+#[test]
+fn samples_of_16_bits_are_rounded_and_not_cut() {
+    let mut file = Vec::new();
+    let mut encoder = tiff::encoder::TiffEncoder::new(std::io::Cursor::new(&mut file)).unwrap();
+    let words: Vec<u16> = (0..256 * 64).map(light_at).collect();
+    encoder
+        .write_image::<tiff::encoder::colortype::Gray16>(256, 64, &words)
+        .unwrap();
+    let picture = Picture::of(&file);
+    for (at, word) in words.iter().enumerate() {
+        let exact = f64::from(*word) / 257.0;
+        let found = f64::from(picture.at(at as u32 % 256, at as u32 / 256)[0]);
+        assert!(
+            (found - exact).abs() <= 0.5,
+            "{at}: {found} and not {exact}"
+        );
+    }
+}

@@ -12,25 +12,28 @@ pub(super) enum Wanted {
     Alpha,
 }
 
-/// The samples of an item, 8 bits each.
+/// The samples of an item, brought to 16 bits each.
 pub(super) struct Plain {
     /// 1 or 3.
     pub channels: usize,
-    pub samples: Vec<u8>,
+    pub samples: Vec<u16>,
     pub coding: Coding,
 }
 
 /// Colour and alpha together.
 pub(super) fn with_alpha(
-    colour: &[u8],
+    colour: &[u16],
     channels: usize,
-    alpha: &[u8],
+    alpha: &[u16],
     premultiplied: bool,
-) -> Samples {
-    let undo = |value: u8, alpha: u8| match alpha {
-        255 => value,
+) -> Samples<u16> {
+    let undo = |value: u16, alpha: u16| match alpha {
+        65_535 => value,
         0 => 0,
-        _ => ((u32::from(value) * 255 + u32::from(alpha) / 2) / u32::from(alpha)).min(255) as u8,
+        _ => {
+            let divided = (u64::from(value) * 65_535 + u64::from(alpha) / 2) / u64::from(alpha);
+            divided.min(65_535) as u16
+        }
     };
     let mut samples = Vec::with_capacity(alpha.len() * (channels + 1));
     for (pixel, alpha) in colour.chunks_exact(channels).zip(alpha) {
@@ -73,7 +76,7 @@ pub(super) fn convert(
         read_row(&picture.row(0, y), &mut brightness);
         if monochrome {
             for (to, value) in row.iter_mut().zip(&brightness) {
-                *to = byte(range.brightness(*value));
+                *to = word(range.brightness(*value));
             }
             continue;
         }
@@ -104,7 +107,7 @@ pub(super) fn convert(
                     ]
                 }
             };
-            pixel.copy_from_slice(&rgb.map(byte));
+            pixel.copy_from_slice(&rgb.map(word));
         }
     }
     Ok(Plain {
@@ -114,8 +117,8 @@ pub(super) fn convert(
     })
 }
 
-fn byte(value: f32) -> u8 {
-    (value * 255.0 + 0.5) as u8
+fn word(value: f32) -> u16 {
+    (value * 65_535.0 + 0.5) as u16
 }
 
 fn read_row(row: &Row<'_>, to: &mut [f32]) {
