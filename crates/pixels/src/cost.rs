@@ -1,8 +1,8 @@
 //! How much memory a job takes, told from its header before anything is decoded. It is an estimate
 //! from above for pictures of some size; what small ones need besides is in `SPARE_BYTES`.
 
-use model::transform::Format;
-use model::{Limits, MediaType, Transform};
+use model::transform::{Format, Upscale};
+use model::{Fit, Limits, MediaType, Transform};
 
 use crate::plan::Plan;
 use crate::{Engine, Error, Header, describe, look, svg};
@@ -67,7 +67,27 @@ pub(crate) fn of_rendering(header: &Header, transform: &Transform, engine: &Engi
         .map_or(8, |plan| plan.eighths);
     let made = plan.map_or(0, |plan| u64::from(plan.size.0) * u64::from(plan.size.1));
     let look = if looks_closer { LOOK_BYTES } else { 0 };
-    of_decoding(header, eighths) + made * MADE_BYTES + look
+    // What a model makes has at most twice the sides which are wanted, unless one of them shrinks.
+    let generated = match &engine.models().upscaler {
+        Some(_) if transform.upscale == Upscale::Generate => match transform.fit {
+            Fit::Squeeze => header.area() * 16 * MADE_BYTES,
+            _ => made * 4 * MADE_BYTES,
+        },
+        _ => 0,
+    };
+    let drawn;
+    let header = if header.format == MediaType::Svg && !looks_closer && !transform.segment {
+        // It is drawn at the size at which it is needed.
+        drawn = Header {
+            width: made.min(u32::MAX.into()) as u32,
+            height: u32::from(header.width > 0),
+            ..header.clone()
+        };
+        &drawn
+    } else {
+        header
+    };
+    of_decoding(header, eighths) + made * MADE_BYTES + generated + look
 }
 
 /// Bytes of a picture which waits to be drawn.

@@ -4,7 +4,7 @@ use model::transform::binding::Command;
 use model::{Limits, MediaType, Policy, Transform};
 
 use crate::encode::avif::Encoders;
-use crate::vision::{FaceDetector, Models, Segmenter};
+use crate::vision::{FaceDetector, Models, Segmenter, Upscaler};
 use crate::{
     Accepts, Assets, Cancel, Composition, Error, Header, Input, Rendition, composition, cost,
     inspect, negotiate, render, svg, verify,
@@ -61,6 +61,13 @@ impl Engine {
     #[must_use]
     pub fn with_segmenter(mut self, segmenter: Arc<dyn Segmenter>) -> Self {
         self.models.segmenter = Some(segmenter);
+        self
+    }
+
+    /// With a model for `upscale=generate`, which interpolates and warns without one.
+    #[must_use]
+    pub fn with_upscaler(mut self, upscaler: Arc<dyn Upscaler>) -> Self {
+        self.models.upscaler = Some(upscaler);
         self
     }
 

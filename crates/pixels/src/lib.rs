@@ -45,4 +45,4 @@ pub use negotiate::Accepts;
 pub use overlay::Assets;
 pub use rendition::{Rendition, RenditionFormat, Warning};
 pub use svg::sanitise_svg;
-pub use vision::{Face, FaceDetector, Picture, Segmenter};
+pub use vision::{Face, FaceDetector, Factor, Picture, Segmenter, Upscaler};

@@ -1,6 +1,8 @@
 //! Everything that can be decided by arithmetic before a pixel exists.
 
-use model::transform::{Amount, Colour, Upscale};
+use std::sync::Arc;
+
+use model::transform::{Amount, Colour};
 use model::{Fit, Limits, MediaType, ResizeLight, Transform};
 
 use resample::{Filter, Region};
@@ -8,6 +10,7 @@ use resample::{Filter, Region};
 use crate::geometry::{self, Canvas};
 use crate::orientation::Orientation;
 use crate::steps::{Step, Tone};
+use crate::vision::Upscaler;
 use crate::{Error, Header, Warning, decode};
 
 /// Shrinking while decoding stops at this multiple of the size wanted (docs/decisions/0009).
@@ -34,6 +37,8 @@ pub(crate) struct Plan {
     pub turn: Orientation,
     /// Pixels of what is left of `trim`, turned.
     pub image: (u32, u32),
+    /// Whether the fit enlarges it.
+    pub enlarges: bool,
     /// Width and height of what the fit takes of that.
     pub window: (f64, f64),
     pub warnings: Vec<Warning>,
@@ -147,6 +152,7 @@ impl Plan {
             seen,
             turn: whole_turn,
             image,
+            enlarges: laid.scaled.0 > u64::from(image.0) || laid.scaled.1 > u64::from(image.1),
             window: (cut.width, cut.height),
             warnings,
         })
@@ -170,8 +176,31 @@ impl Plan {
             seen,
             turn,
             image: (header.width, header.height),
+            enlarges: false,
             window: (header.width.into(), header.height.into()),
             warnings: Vec::new(),
+        }
+    }
+
+    /// Leaves enlarging to a model.
+    pub(crate) fn generate(&mut self, upscaler: &Arc<dyn Upscaler>) {
+        let upright = self.turn;
+        for step in &mut self.steps {
+            if let Step::Resize {
+                region,
+                width,
+                height,
+                ..
+            } = *step
+            {
+                *step = Step::Generate {
+                    upscaler: Arc::clone(upscaler),
+                    region,
+                    width,
+                    height,
+                    upright,
+                };
+            }
         }
     }
 
@@ -231,12 +260,7 @@ fn lay(
         }
     }
     let image = (u64::from(image.0), u64::from(image.1));
-    let laid = geometry::fit(transform.fit, image, target, transform.gravity);
-    let enlarges = laid.scaled.0 > image.0 || laid.scaled.1 > image.1;
-    if enlarges && transform.upscale == Upscale::Generate {
-        warnings.push(Warning::NoUpscaler);
-    }
-    laid
+    geometry::fit(transform.fit, image, target, transform.gravity)
 }
 
 /// The smallest scale at which the region still has some more pixels than are wanted.

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use model::transform::{Format, Quality};
+use model::transform::{Format, Quality, Upscale};
 use model::{GammaDirection, Limits, MediaType, Policy, ResizeLight, Transform};
 
 use crate::decode::{self, Animation};
@@ -120,6 +120,13 @@ pub(crate) fn plan(
     let eighths = decoded.as_ref().map_or(0, |(eighths, _)| *eighths);
     let light = engine.policy().resize_light;
     let mut plan = Plan::new(header, &transform, part, eighths, engine.limits(), light)?;
+    // A drawing is as sharp as can be anyway.
+    if plan.enlarges && transform.upscale == Upscale::Generate && header.format != MediaType::Svg {
+        match &engine.models().upscaler {
+            Some(upscaler) => plan.generate(upscaler),
+            None => plan.warnings.push(Warning::NoUpscaler),
+        }
+    }
     if let Some(segmenter) = segmenter {
         let upright = plan.turn;
         plan.steps

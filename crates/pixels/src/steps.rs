@@ -5,6 +5,7 @@ pub(crate) mod border;
 pub(crate) mod cut;
 mod draw;
 mod flatten;
+mod generate;
 mod pad;
 mod resize;
 mod sharpen;
@@ -22,7 +23,7 @@ use crate::look::foreground;
 use crate::orientation::Orientation;
 use crate::plan::Rect;
 use crate::raster::Raster;
-use crate::vision::Segmenter;
+use crate::vision::{Segmenter, Upscaler};
 use crate::{Cancel, Error};
 
 pub(crate) use flatten::flatten;
@@ -47,6 +48,15 @@ pub(crate) enum Step {
         width: u32,
         height: u32,
         light: ResizeLight,
+    },
+    /// Bring a part to a larger size by a model.
+    Generate {
+        upscaler: Arc<dyn Upscaler>,
+        region: Region,
+        width: u32,
+        height: u32,
+        /// How the picture has to be turned to stand upright.
+        upright: Orientation,
     },
     /// Mirror and turn.
     Turn(Orientation),
@@ -90,6 +100,16 @@ impl Step {
                 height,
                 light,
             } => resize(&raster, region, (width, height), light)?,
+            Self::Generate {
+                ref upscaler,
+                region,
+                width,
+                height,
+                upright,
+            } => {
+                let size = (width, height);
+                generate::generate(&**upscaler, &raster, region, size, upright, cancel)?
+            }
             Self::Turn(orientation) => turn(&raster, orientation),
             Self::Underlay(colour) => underlay::underlay(raster, colour),
             Self::Pad {

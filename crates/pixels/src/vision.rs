@@ -49,11 +49,42 @@ pub trait Segmenter: Debug + Send + Sync {
     fn foreground(&self, picture: Picture<'_>, cancel: &Cancel) -> Option<Vec<u8>>;
 }
 
+/// Enlarges pictures, for `upscale=generate`.
+pub trait Upscaler: Debug + Send + Sync {
+    /// Name and version: renditions made with another model are others.
+    fn name(&self) -> &str;
+
+    /// The picture so many times as wide and as high: red, green and blue of each pixel, row by row.
+    /// The picture is no larger than what is made of it in the end, but for a few pixels around it.
+    /// `None` if the model failed. Equal pictures give equal ones.
+    fn enlarged(&self, picture: Picture<'_>, factor: Factor, cancel: &Cancel) -> Option<Vec<u8>>;
+}
+
+/// How much larger a model makes a picture in one pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Factor {
+    /// Twice as wide and as high.
+    Two,
+    /// Four times as wide and as high.
+    Four,
+}
+
+impl Factor {
+    /// 2 or 4.
+    pub const fn times(self) -> u32 {
+        match self {
+            Self::Two => 2,
+            Self::Four => 4,
+        }
+    }
+}
+
 /// The models which an engine was given.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Models {
     pub faces: Option<Arc<dyn FaceDetector>>,
     pub segmenter: Option<Arc<dyn Segmenter>>,
+    pub upscaler: Option<Arc<dyn Upscaler>>,
 }
 
 impl Models {
@@ -61,6 +92,7 @@ impl Models {
     pub(crate) fn names(&self) -> String {
         let faces = self.faces.as_ref().map_or("none", |model| model.name());
         let segmenter = self.segmenter.as_ref().map_or("none", |model| model.name());
-        format!("faces={faces} segment={segmenter}")
+        let upscaler = self.upscaler.as_ref().map_or("none", |model| model.name());
+        format!("faces={faces} segment={segmenter} upscale={upscaler}")
     }
 }

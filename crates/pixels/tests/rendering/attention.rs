@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use model::Policy;
 use pixels::{
-    Accepts, Cancel, Engine, Error, Face, FaceDetector, Rendition, Request, Segmenter, Warning,
+    Accepts, Cancel, Engine, Error, Face, FaceDetector, Factor, Rendition, Request, Segmenter,
+    Upscaler, Warning,
 };
 
 use crate::pictures::{Picture, png};
@@ -344,4 +345,113 @@ fn renditions_by_other_models_have_other_names() {
         names[0],
         Engine::new(model::Limits::default(), Policy::default()).rendering()
     );
+}
+
+/// Repeats pixels and turns their colours round; fails where it is told to.
+#[derive(Debug)]
+struct Negative {
+    asked: std::sync::Mutex<Vec<(u32, u32, Factor)>>,
+    bytes_missing: Option<usize>,
+}
+
+impl Upscaler for Negative {
+    fn name(&self) -> &'static str {
+        "negative"
+    }
+
+    fn enlarged(
+        &self,
+        picture: pixels::Picture<'_>,
+        factor: Factor,
+        _: &Cancel,
+    ) -> Option<Vec<u8>> {
+        let times = factor.times();
+        let asked = (picture.width, picture.height, factor);
+        self.asked.lock().unwrap().push(asked);
+        let mut made: Vec<u8> = (0..picture.height * times)
+            .flat_map(|y| (0..picture.width * times).map(move |x| (x / times, y / times)))
+            .flat_map(|(x, y)| {
+                let at = (y * picture.width + x) as usize * 3;
+                picture.rgb[at..at + 3].iter().map(|value| 255 - value)
+            })
+            .collect();
+        made.truncate(made.len() - self.bytes_missing.unwrap_or(0));
+        (self.bytes_missing != Some(0)).then_some(made)
+    }
+}
+
+fn negative(bytes_missing: Option<usize>) -> (Engine, Arc<Negative>) {
+    let upscaler = Arc::new(Negative {
+        asked: std::sync::Mutex::default(),
+        bytes_missing,
+    });
+    let engine = Engine::default().with_upscaler(Arc::clone(&upscaler) as Arc<dyn Upscaler>);
+    (engine, upscaler)
+}
+
+#[test]
+fn a_model_enlarges_in_one_pass_and_the_rest_is_interpolated() {
+    let source = map(60, 40);
+    let plain = |options: &str| {
+        let options = format!("{options},format=png-force");
+        Picture::of_png(&render(&Engine::default(), &source, &options).bytes)
+    };
+    for (size, fit, expected) in [
+        ("width=90", "contain", Some((60, 40, Factor::Two))),
+        ("width=150", "contain", Some((60, 40, Factor::Two))),
+        ("width=240", "contain", Some((60, 40, Factor::Four))),
+        ("width=600", "contain", Some((60, 40, Factor::Four))),
+        // Some pixels around what is cut out, as far as there are any.
+        ("width=80,height=120", "cover", Some((44, 40, Factor::Four))),
+        ("width=30", "contain", None),
+        ("width=600", "scale-down", None),
+    ] {
+        let (engine, upscaler) = negative(None);
+        let options = format!("{size},fit={fit}");
+        let generate = format!("{options},upscale=generate,format=png-force");
+        let rendition = render(&engine, &source, &generate);
+        assert_eq!(rendition.warnings, [], "{options}");
+        let asked = upscaler.asked.lock().unwrap().first().copied();
+        assert_eq!(asked, expected, "{options}");
+        let (found, plain) = (Picture::of_png(&rendition.bytes), plain(&options));
+        assert_eq!((found.width, found.height), (plain.width, plain.height));
+        for (x, y) in [(3, 3), (found.width / 2, found.height / 3)] {
+            let [red, green, blue, _] = plain.at(x, y);
+            let expected = match asked {
+                Some(_) => [255 - red, 255 - green, 255 - blue, 255],
+                None => [red, green, blue, 255],
+            };
+            found.is(x, y, expected);
+        }
+    }
+}
+
+#[test]
+fn a_model_keeps_what_shines_through_and_how_it_is_turned() {
+    let source = png(40, 20, |x, _| [250, 10, 10, if x < 20 { 255 } else { 60 }]);
+    let (engine, upscaler) = negative(None);
+    let options = "rotate=90,width=40,fit=contain,upscale=generate,format=png-force";
+    let picture = Picture::of_png(&render(&engine, &source, options).bytes);
+    assert_eq!((picture.width, picture.height), (40, 80));
+    // It saw the picture as it is shown.
+    let asked = upscaler.asked.lock().unwrap().first().copied();
+    assert_eq!(asked, Some((20, 40, Factor::Two)));
+    picture.is(20, 10, [5, 245, 245, 255]);
+    picture.is(20, 70, [5, 245, 245, 60]);
+}
+
+#[test]
+fn without_a_model_which_works_it_is_said() {
+    let source = map(60, 40);
+    let options = "width=120,fit=contain,upscale=generate,format=png-force";
+    let rendition = render(&Engine::default(), &source, options);
+    assert_eq!(rendition.warnings, [Warning::NoUpscaler]);
+    for missing in [0, 1] {
+        let refused = try_render(&negative(Some(missing)).0, &source, options);
+        assert!(
+            matches!(refused, Err(Error::Unavailable("upscale=generate"))),
+            "{refused:?}"
+        );
+    }
+    assert_ne!(negative(None).0.rendering(), Engine::default().rendering());
 }
