@@ -39,8 +39,8 @@ impl Metadata {
             _ => exif::kept(exif, keep, size),
         });
         let xmp = found.xmp.and_then(|packet| match keep {
-            Exif::Keep => Some(xmp::upright(packet)),
-            _ => xmp::copyright(packet),
+            Exif::Keep => Some(xmp::upright(&packet)),
+            _ => xmp::copyright(&packet),
         });
         let iptc = found.iptc.and_then(|records| match keep {
             Exif::Keep => Some(records.to_vec()),
@@ -74,7 +74,7 @@ impl Metadata {
 #[derive(Default)]
 struct Found<'a> {
     exif: Option<Cow<'a, [u8]>>,
-    xmp: Option<&'a [u8]>,
+    xmp: Option<Cow<'a, [u8]>>,
     iptc: Option<&'a [u8]>,
 }
 
@@ -83,7 +83,7 @@ impl<'a> Found<'a> {
         match format {
             MediaType::Jpeg => Self {
                 exif: inspect::jpeg::exif(source).map(Cow::Borrowed),
-                xmp: inspect::jpeg::xmp(source),
+                xmp: inspect::jpeg::xmp(source).map(Cow::Borrowed),
                 iptc: inspect::jpeg::photoshop(source).and_then(iptc::in_resources),
             },
             MediaType::Png => Self {
@@ -93,14 +93,14 @@ impl<'a> Found<'a> {
             },
             MediaType::Webp => Self {
                 exif: inspect::webp::exif(source).map(Cow::Borrowed),
-                xmp: inspect::webp::xmp(source),
+                xmp: inspect::webp::xmp(source).map(Cow::Borrowed),
                 iptc: None,
             },
             MediaType::Tiff => {
                 let tiff = inspect::tiff::Directory::read(source);
                 let bytes = |tag| tiff.as_ref().and_then(|tiff| tiff.bytes(tag));
                 Self {
-                    xmp: bytes(700),
+                    xmp: bytes(700).map(Cow::Borrowed),
                     iptc: bytes(33_723),
                     exif: Some(Cow::Borrowed(source)),
                 }
@@ -115,7 +115,7 @@ impl<'a> Found<'a> {
                     let start = inspect::u32_at(body, 0)? as usize;
                     body.get(4_usize.checked_add(start)?..).map(Cow::Borrowed)
                 }),
-                xmp: heif::child(source, *b"xml "),
+                xmp: heif::child(source, *b"xml ").map(Cow::Borrowed),
                 iptc: None,
             },
             MediaType::Gif | MediaType::Bmp | MediaType::Ico | MediaType::Svg => Self::default(),

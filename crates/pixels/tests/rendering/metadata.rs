@@ -66,7 +66,9 @@ fn exif_is_kept_as_asked() {
 fn with_notices(jpeg: &[u8]) -> Vec<u8> {
     let xmp = [
         &b"http://ns.adobe.com/xap/1.0/\0"[..],
-        br#"<x:xmpmeta><rdf:Description tiff:Orientation="6"/><dc:creator>Painter</dc:creator>"#,
+        br#"<x:xmpmeta xmlns:x="adobe:ns:meta/" xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#" "#,
+        br#"xmlns:tiff="http://ns.adobe.com/tiff/1.0/" xmlns:dc="http://purl.org/dc/elements/1.1/">"#,
+        br#"<rdf:Description tiff:Orientation="6"/><dc:creator>Painter</dc:creator>"#,
         br#"<dc:rights><rdf:Alt><rdf:li xml:lang="x-default">XMP notice</rdf:li></rdf:Alt></dc:rights>"#,
         b"</x:xmpmeta>",
     ]
