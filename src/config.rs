@@ -232,6 +232,9 @@ settings! {
         /// Whether SVG is drawn where a raster format is asked for by name; without it, it is
         /// delivered as SVG, sanitised, and the Images binding refuses it.
         rasterize_svg: bool, Kind::Switch, "false";
+        /// Whether still pictures of Display P3, Adobe RGB, Rec. 2020 and the like keep their colours, in
+        /// JPEG, PNG, WebP and AVIF which say so; without it, they become sRGB.
+        wide_gamut: bool, Kind::Switch, "false";
     }
     "API" {
         /// Whether `true`, `false` and numbers in flattened metadata lose their quotes.
@@ -367,6 +370,7 @@ impl Config {
             svt_av1: self.svt_av1.clone(),
             animate_png: self.animate_png,
             rasterize_svg: self.rasterize_svg,
+            wide_gamut: self.wide_gamut,
         }
     }
 

@@ -32,6 +32,8 @@ pub struct Policy {
     pub animate_png: bool,
     /// Whether SVG is drawn where a raster format is asked for by name; else it stays SVG.
     pub rasterize_svg: bool,
+    /// Whether stills of a space wider than sRGB keep it; else they become sRGB.
+    pub wide_gamut: bool,
 }
 
 impl Default for Policy {
@@ -50,6 +52,7 @@ impl Default for Policy {
             svt_av1: None,
             animate_png: false,
             rasterize_svg: false,
+            wide_gamut: false,
         }
     }
 }
@@ -75,6 +78,7 @@ impl Policy {
             avif_side_explicit,
             animate_png,
             rasterize_svg,
+            wide_gamut,
             accept_avif: _,
             accept_heic: _,
             accept_more: _,
@@ -83,7 +87,7 @@ impl Policy {
             lenient_formats: _,
         } = self;
         format!(
-            "gamma={gamma:?} dpr={dpr_max} png={strict_png} apng={animate_png} svg={rasterize_svg} \
+            "gamma={gamma:?} dpr={dpr_max} png={strict_png} apng={animate_png} svg={rasterize_svg} wide={wide_gamut} \
              avif={avif_side_auto},{avif_side_explicit} light={resize_light:?}"
         )
     }

@@ -1,6 +1,7 @@
-//! Any colour space to sRGB (transformations.md, section 2.12).
+//! Any colour space to sRGB, or to a wider one which is kept (transformations.md, section 2.12).
 
 mod converter;
+mod gamut;
 mod hdr;
 mod power;
 
@@ -13,6 +14,7 @@ use crate::raster::Raster;
 use hdr::{ToneMapping, Transfer};
 
 pub(crate) use converter::{Converter, Kind, Sample};
+pub(crate) use gamut::{Gamut, Gamuts};
 pub(crate) use power::Power;
 
 /// Samples as a decoder gives them, of 8 or 16 bits each.
@@ -102,25 +104,28 @@ impl Profile<'_> {
 
 /// Converts through the embedded ICC profile. A profile which is broken, or which is of another kind
 /// of image, is ignored, as browsers do.
-pub(crate) fn to_srgb<T: Sample>(
+pub(crate) fn to_rgb<T: Sample>(
     width: u32,
     height: u32,
     samples: Samples<T>,
     profile: Option<&[u8]>,
+    gamuts: Gamuts,
 ) -> Raster {
-    to_srgb_from(width, height, samples, profile.map(Profile::Icc))
+    to_rgb_from(width, height, samples, profile.map(Profile::Icc), gamuts)
 }
 
 /// The same from a profile of any kind.
-pub(crate) fn to_srgb_from<T: Sample>(
+pub(crate) fn to_rgb_from<T: Sample>(
     width: u32,
     height: u32,
     samples: Samples<T>,
     profile: Option<Profile<'_>>,
+    gamuts: Gamuts,
 ) -> Raster {
     let (kind, data) = samples.into_parts();
-    let data = Converter::new(kind, profile).whole(data);
-    Raster::new(width, height, kind.made(), data)
+    let converter = Converter::new(kind, profile, gamuts);
+    let data = converter.whole(data);
+    Raster::new(width, height, kind.made(), data).in_gamut(converter.gamut())
 }
 
 /// Whether an ICC profile says other colours than what is assumed anyway.

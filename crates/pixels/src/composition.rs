@@ -7,6 +7,7 @@ use model::transform::binding::Command;
 use model::transform::{Draw, Text};
 use model::{MediaType, Transform};
 
+use crate::colour::Gamuts;
 use crate::plan::Plan;
 use crate::raster::Raster;
 use crate::render::{Image, Planned, first_picture, plan, written};
@@ -245,6 +246,7 @@ impl Studio<'_> {
                 source: canvas.source,
                 header: &canvas.header,
                 animated: canvas.animated,
+                gamuts: Gamuts::Srgb,
                 decoded: canvas.decoded.take(),
             };
             let Planned { plan, decoded, .. } =
@@ -266,6 +268,7 @@ impl Studio<'_> {
             source: &[],
             header: &header,
             animated: false,
+            gamuts: Gamuts::Srgb,
             decoded: picture,
         };
         let Planned { plan, .. } = plan(self.engine, image, transform, self.assets, self.cancel)?;
@@ -327,6 +330,7 @@ impl Studio<'_> {
             source: &[],
             header: &header,
             animated: false,
+            gamuts: Gamuts::Srgb,
             decoded: Some((8, raster)),
         };
         let Planned { plan, decoded, .. } =

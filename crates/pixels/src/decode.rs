@@ -16,6 +16,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use model::{Limits, MediaType};
 
+use crate::colour::Gamuts;
 use crate::raster::Raster;
 use crate::{Cancel, Error, Header, svg};
 
@@ -43,25 +44,39 @@ pub(crate) fn first_picture(
     limits: &Limits,
     cancel: &Cancel,
 ) -> Result<Raster, Error> {
+    first_picture_in(source, header, eighths, Gamuts::Srgb, limits, cancel)
+}
+
+/// The same, which may keep a space wider than sRGB.
+pub(crate) fn first_picture_in(
+    source: &[u8],
+    header: &Header,
+    eighths: u32,
+    gamuts: Gamuts,
+    limits: &Limits,
+    cancel: &Cancel,
+) -> Result<Raster, Error> {
     cancel.check()?;
+    let stored = header.stored_size();
     let raster = match header.format {
-        MediaType::Jpeg => jpeg::decode(source, eighths, limits)?,
-        MediaType::Png => png::decode(source, cancel)?,
-        MediaType::Webp if header.frames == 1 => webp::decode(source)?,
+        MediaType::Jpeg => jpeg::decode(source, eighths, gamuts, limits)?,
+        MediaType::Png => png::decode(source, gamuts, cancel)?,
+        MediaType::Webp if header.frames == 1 => webp::decode(source, gamuts)?,
         MediaType::Gif | MediaType::Webp => {
             let mut animation = Animation::new(source, header)?;
             let first = animation.next(cancel)?;
             first.ok_or_else(|| Error::corrupt("no picture"))?.raster
         }
-        MediaType::Avif => avif::decode(source, header, limits, cancel)?,
-        MediaType::Heic => heic::decode(source, limits, cancel)?,
-        MediaType::Jxl => jxl::decode(source, header.stored_size(), cancel)?,
-        MediaType::Tiff => tiff::decode(source, header.stored_size(), cancel)?,
-        MediaType::Bmp => bmp::decode(source, header.stored_size())?,
-        MediaType::Ico => bmp::decode_ico(source, header.stored_size(), cancel)?,
+        MediaType::Avif => avif::decode(source, header, gamuts, limits, cancel)?,
+        MediaType::Heic => heic::decode(source, gamuts, limits, cancel)?,
+        MediaType::Jxl => jxl::decode(source, stored, gamuts, cancel)?,
+        MediaType::Tiff => tiff::decode(source, stored, gamuts, cancel)?,
+        MediaType::Bmp => bmp::decode(source, stored, gamuts)?,
+        MediaType::Ico => bmp::decode_ico(source, stored, gamuts, cancel)?,
         MediaType::Svg => svg::draw_whole(source, header, limits, cancel)?.raster,
     };
-    Ok(raster.without_idle_alpha())
+    let gamut = raster.gamut;
+    Ok(raster.without_idle_alpha().in_gamut(gamut))
 }
 
 /// Runs a decoder which is known to panic on damaged images; that is the image's fault then.

@@ -5,6 +5,7 @@ mod gif;
 mod jpeg;
 mod palette;
 pub(crate) mod png;
+mod tag;
 mod webp;
 
 use model::MediaType;
@@ -16,6 +17,8 @@ use crate::planes::Planes;
 use crate::raster::Raster;
 use crate::steps::flatten;
 use crate::{Cancel, Error, RenditionFormat};
+
+pub(crate) use tag::tagged;
 
 /// What is written, settled before the encoder begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

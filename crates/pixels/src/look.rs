@@ -6,6 +6,7 @@ use model::{Fit, ResizeLight, Transform};
 use resample::{Filter, Region, Samples};
 
 use crate::attention::{self, Part};
+use crate::colour::Gamuts;
 use crate::decode::{self, Animation};
 use crate::orientation::Orientation;
 use crate::plan::{Plan, Rect, trimmed};
@@ -32,6 +33,7 @@ pub(crate) struct Look<'a> {
     pub source: &'a [u8],
     pub header: &'a Header,
     pub animated: bool,
+    pub gamuts: Gamuts,
     pub cancel: &'a Cancel,
     /// The first picture, if it was decoded, and to how many eighths of its size.
     pub decoded: Option<(u32, Raster)>,
@@ -132,7 +134,14 @@ impl Look<'_> {
             }
             _ => {
                 let limits = self.engine.limits();
-                decode::first_picture(self.source, self.header, eighths, limits, self.cancel)?
+                decode::first_picture_in(
+                    self.source,
+                    self.header,
+                    eighths,
+                    self.gamuts,
+                    limits,
+                    self.cancel,
+                )?
             }
         };
         Ok(&self.decoded.insert((eighths, raster)).1)

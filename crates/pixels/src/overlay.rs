@@ -6,6 +6,7 @@ use std::sync::Arc;
 use model::transform::{Amount, Overlay, OverlayContent};
 use model::{MediaType, Transform};
 
+use crate::colour::Gamuts;
 use crate::raster::Raster;
 use crate::render::{Image, first_picture, plan};
 use crate::steps::{Step, apply};
@@ -104,6 +105,7 @@ pub(crate) fn picture(
         source,
         header: &header,
         animated: false,
+        gamuts: Gamuts::Srgb,
         decoded: None,
     };
     let planned = plan(engine, image, transform, assets, cancel)?;

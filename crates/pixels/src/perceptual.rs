@@ -5,6 +5,7 @@ use fast_ssim2::{PixelDescriptor, PixelSlice, Ssimulacra2Reference};
 use model::Limits;
 use model::transform::{Colour, Quality};
 
+use crate::colour::Gamut;
 use crate::encode::{self, Target, avif};
 use crate::metadata::Metadata;
 use crate::plan::Rect;
@@ -69,8 +70,10 @@ pub(crate) fn picture(
         return encode(raster, target);
     };
     let sample = sample(&raster);
-    let whole = sample.is_none();
+    // Numbers are compared with numbers, whatever they mean; so what was tried is not what is sent.
+    let whole = sample.is_none() && raster.gamut == Gamut::Srgb;
     let sample = sample.unwrap_or_else(|| raster.clone());
+    let sample = sample.in_gamut(Gamut::Srgb);
     let reference = Reference::new(&sample, settings.background)?;
     // What the best number so far gave, if that is the whole picture.
     let mut best: Option<(f64, Vec<u8>)> = None;

@@ -7,6 +7,7 @@ use model::{Fit, Limits, MediaType, ResizeLight, Transform};
 
 use resample::{Filter, Region};
 
+use crate::colour::Gamuts;
 use crate::geometry::{self, Canvas};
 use crate::orientation::Orientation;
 use crate::steps::{Step, Tone};
@@ -42,6 +43,8 @@ pub(crate) struct Plan {
     /// Width and height of what the fit takes of that.
     pub window: (f64, f64),
     pub warnings: Vec<Warning>,
+    /// Whether the picture may keep a space wider than sRGB.
+    pub gamuts: Gamuts,
 }
 
 /// A region in whole pixels.
@@ -155,6 +158,7 @@ impl Plan {
             enlarges: laid.scaled.0 > u64::from(image.0) || laid.scaled.1 > u64::from(image.1),
             window: (cut.width, cut.height),
             warnings,
+            gamuts: Gamuts::Srgb,
         })
     }
 
@@ -179,6 +183,7 @@ impl Plan {
             enlarges: false,
             window: (header.width.into(), header.height.into()),
             warnings: Vec::new(),
+            gamuts: Gamuts::Srgb,
         }
     }
 

@@ -1,4 +1,6 @@
-/// Pixels of the sRGB space, 8 bits a channel, row by row without gaps, alpha not premultiplied.
+use crate::colour::Gamut;
+
+/// Pixels, 8 bits a channel, row by row without gaps, alpha not premultiplied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Raster {
     pub width: u32,
@@ -6,6 +8,8 @@ pub(crate) struct Raster {
     /// 3 without alpha, 4 with it.
     pub channels: usize,
     pub data: Vec<u8>,
+    /// What the numbers mean. Steps do not look at it and make pictures of sRGB; who needs it keeps it.
+    pub gamut: Gamut,
 }
 
 impl Raster {
@@ -17,7 +21,12 @@ impl Raster {
             height,
             channels,
             data,
+            gamut: Gamut::Srgb,
         }
+    }
+
+    pub(crate) fn in_gamut(self, gamut: Gamut) -> Self {
+        Self { gamut, ..self }
     }
 
     pub(crate) fn size(&self) -> (u32, u32) {

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use model::transform::{Format, Quality, Upscale};
 use model::{GammaDirection, Limits, MediaType, Policy, ResizeLight, Transform};
 
+use crate::colour::{Gamut, Gamuts};
 use crate::decode::{self, Animation};
 use crate::encode::Target;
 use crate::look::Look;
@@ -49,6 +50,7 @@ pub(crate) fn render(
         source,
         header: &header,
         animated,
+        gamuts: gamuts(engine, transform, animated),
         decoded: None,
     };
     let planned = plan(engine, image, transform, assets, cancel)?;
@@ -75,8 +77,30 @@ pub(crate) struct Image<'a> {
     pub source: &'a [u8],
     pub header: &'a Header,
     pub animated: bool,
+    /// Whether it may keep a space wider than sRGB.
+    pub gamuts: Gamuts,
     /// The first picture, if it was decoded, and to how many eighths of its size.
     pub decoded: Option<(u32, Raster)>,
+}
+
+/// A still picture may keep its space where its format can say so.
+fn gamuts(engine: &Engine, transform: &Transform, animated: bool) -> Gamuts {
+    let says_so = match transform.format {
+        Format::Gif | Format::Rgb | Format::Rgba | Format::Json | Format::Svg => false,
+        Format::Standard
+        | Format::Auto
+        | Format::Avif
+        | Format::Webp
+        | Format::Jpeg
+        | Format::BaselineJpeg
+        | Format::Png
+        | Format::PngForce => true,
+    };
+    if engine.policy().wide_gamut && says_so && !animated {
+        Gamuts::Kept
+    } else {
+        Gamuts::Srgb
+    }
 }
 
 /// What is to be done with an image, and what had to be decoded to know that.
@@ -98,6 +122,7 @@ pub(crate) fn plan(
         source,
         header,
         animated,
+        gamuts,
         decoded,
     } = image;
     let mut warnings = Vec::new();
@@ -112,6 +137,7 @@ pub(crate) fn plan(
         source,
         header,
         animated,
+        gamuts,
         cancel,
         decoded,
     };
@@ -138,6 +164,7 @@ pub(crate) fn plan(
         warnings.extend(draws.warnings);
     }
     plan.warnings.splice(0..0, warnings);
+    plan.gamuts = gamuts;
     Ok(Planned {
         transform,
         plan,
@@ -191,7 +218,8 @@ pub(crate) fn first_picture(
 ) -> Result<Raster, Error> {
     let limits = engine.limits();
     if header.format != MediaType::Svg {
-        return decode::first_picture(source, header, plan.eighths, limits, cancel);
+        let (eighths, gamuts) = (plan.eighths, plan.gamuts);
+        return decode::first_picture_in(source, header, eighths, gamuts, limits, cancel);
     }
     let sized = match plan.steps.first() {
         Some(Step::Resize {
@@ -344,7 +372,16 @@ fn still(
         transform,
         accepts,
     } = *request;
-    let raster = apply(&plan.steps, raster, cancel)?.without_idle_alpha();
+    let mut gamut = raster.gamut;
+    let mut steps = plan.steps;
+    if gamut != Gamut::Srgb {
+        for step in &mut steps {
+            step.bring_into(gamut);
+        }
+    }
+    let mut raster = apply(&steps, raster, cancel)?
+        .without_idle_alpha()
+        .in_gamut(gamut);
     let mut warnings = plan.warnings;
     let target = negotiate::target(
         transform,
@@ -357,14 +394,20 @@ fn still(
     )?;
     let (width, height) = raster.size();
     let metadata = metadata(source, header, transform, target, (width, height));
+    if gamut == Gamut::AdobeRgb && matches!(target, Target::Avif { .. }) {
+        // Which has no number that AVIF could name.
+        gamut = Gamut::Rec2020;
+        raster = gamut.brought(&raster);
+    }
     let settings = perceptual::Settings {
-        background: transform.background,
+        background: transform.background.map(|colour| gamut.colour(colour)),
         metadata: &metadata,
         encoders: engine.avif(),
         limits: engine.limits(),
         cancel,
     };
     let bytes = perceptual::picture(raster, target, transform.quality, &settings)?;
+    let bytes = encode::tagged(bytes, target, gamut)?;
     Ok(Rendition {
         bytes,
         format: target.format(),

@@ -19,6 +19,7 @@ use model::ResizeLight;
 use model::transform::{Colour, Draw};
 use resample::Region;
 
+use crate::colour::Gamut;
 use crate::look::foreground;
 use crate::orientation::Orientation;
 use crate::plan::Rect;
@@ -87,6 +88,22 @@ pub(crate) enum Step {
 }
 
 impl Step {
+    /// Makes what it adds to a picture mean the same in another space; all of it is of sRGB before.
+    pub(crate) fn bring_into(&mut self, gamut: Gamut) {
+        match self {
+            Self::Underlay(colour) | Self::Pad { colour, .. } => *colour = gamut.colour(*colour),
+            Self::Draw { picture, .. } => *picture = Arc::new(gamut.brought(picture)),
+            Self::Foreground { .. }
+            | Self::Cut(_)
+            | Self::Resize { .. }
+            | Self::Generate { .. }
+            | Self::Turn(_)
+            | Self::Tone(_)
+            | Self::Blur { .. }
+            | Self::Sharpen { .. } => {}
+        }
+    }
+
     pub(crate) fn apply(&self, raster: Raster, cancel: &Cancel) -> Result<Raster, Error> {
         Ok(match *self {
             Self::Foreground {

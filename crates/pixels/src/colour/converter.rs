@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use moxcms::{CmsError, ColorProfile, DataColorSpace, Layout, TransformExecutor, TransformOptions};
 
-use super::Profile;
 use super::hdr::ToneMapping;
+use super::{Gamut, Gamuts, Profile};
 
 /// Pixels which are converted at a time where their samples need room of their own.
 const PIXELS_AT_A_TIME: usize = 2_048;
@@ -139,6 +139,7 @@ impl Sample for u16 {
 pub(crate) struct Converter<T: Sample> {
     kind: Kind,
     way: Way<T>,
+    gamut: Gamut,
 }
 
 enum Way<T: Sample> {
@@ -149,19 +150,23 @@ enum Way<T: Sample> {
 }
 
 impl<T: Sample> Converter<T> {
-    pub(crate) fn new(kind: Kind, profile: Option<Profile<'_>>) -> Self {
-        Self {
-            kind,
-            way: Self::way(kind, profile).unwrap_or(Way::Plain),
-        }
+    pub(crate) fn new(kind: Kind, profile: Option<Profile<'_>>, gamuts: Gamuts) -> Self {
+        let way = Self::way(kind, profile, gamuts);
+        let (way, gamut) = way.unwrap_or((Way::Plain, Gamut::Srgb));
+        Self { kind, way, gamut }
     }
 
-    fn way(kind: Kind, profile: Option<Profile<'_>>) -> Option<Way<T>> {
+    /// What the numbers mean which it makes.
+    pub(crate) fn gamut(&self) -> Gamut {
+        self.gamut
+    }
+
+    fn way(kind: Kind, profile: Option<Profile<'_>>, gamuts: Gamuts) -> Option<(Way<T>, Gamut)> {
         let profile = profile?;
         if kind.space() == DataColorSpace::Rgb
             && let Some(mapping) = profile.tone_mapping()
         {
-            return Some(Way::Mapped(Box::new(mapping)));
+            return Some((Way::Mapped(Box::new(mapping)), Gamut::Srgb));
         }
         let profile = profile.read()?;
         if profile.color_space != kind.space() {
@@ -172,9 +177,15 @@ impl<T: Sample> Converter<T> {
         } else {
             Layout::Rgb
         };
-        let srgb = ColorProfile::new_srgb();
-        let through = T::through(&profile, kind.layout(), &srgb, to_layout);
-        through.ok().map(Way::Through)
+        let gamut = match gamuts {
+            Gamuts::Srgb => Gamut::Srgb,
+            Gamuts::Kept => Gamut::of(&profile),
+        };
+        if gamut != Gamut::Srgb && gamut.is(&profile) {
+            return Some((Way::Plain, gamut));
+        }
+        let through = T::through(&profile, kind.layout(), &gamut.profile(), to_layout).ok()?;
+        Some((Way::Through(through), gamut))
     }
 
     /// All samples of a picture.
@@ -268,7 +279,7 @@ mod tests {
     fn linear_light_of_16_bits_has_no_bands() {
         for kind in [Kind::Gray, Kind::Rgb, Kind::GrayAlpha, Kind::Rgba] {
             let grey = kind.space() == DataColorSpace::Gray;
-            let converter = Converter::<u16>::new(kind, Some(linear(grey)));
+            let converter = Converter::<u16>::new(kind, Some(linear(grey)), Gamuts::Srgb);
             let ramp: Vec<u16> = (0..=65_535)
                 .flat_map(|value| {
                     let mut pixel = vec![value; kind.channels()];
@@ -296,7 +307,7 @@ mod tests {
 
     #[test]
     fn what_is_plain_is_rounded_to_the_nearest() {
-        let converter = Converter::<u16>::new(Kind::Rgb, None);
+        let converter = Converter::<u16>::new(Kind::Rgb, None, Gamuts::Srgb);
         let mut made = Vec::new();
         let ramp: Vec<u16> = (0..=65_535).flat_map(|value| [value; 3]).collect();
         converter.convert(&ramp, &mut made);
@@ -312,7 +323,7 @@ mod tests {
             primaries: 9,
             transfer: 16,
         };
-        let converter = Converter::<u16>::new(Kind::Rgb, Some(profile));
+        let converter = Converter::<u16>::new(Kind::Rgb, Some(profile), Gamuts::Srgb);
         let ramp: Vec<u16> = (0..=65_535).flat_map(|value| [value; 3]).collect();
         let mut made = Vec::new();
         converter.convert(&ramp, &mut made);
@@ -324,7 +335,7 @@ mod tests {
         // As of 8 bits where those mean the same.
         let mut narrow = Vec::new();
         let eight: Vec<u8> = (0..=255).flat_map(|value| [value; 3]).collect();
-        Converter::<u8>::new(Kind::Rgb, Some(profile)).convert(&eight, &mut narrow);
+        Converter::<u8>::new(Kind::Rgb, Some(profile), Gamuts::Srgb).convert(&eight, &mut narrow);
         for value in 0..256 {
             assert_eq!(narrow[value * 3], made[value * 257 * 3]);
         }

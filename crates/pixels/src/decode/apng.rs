@@ -6,7 +6,7 @@ use std::io::Cursor;
 use png::{BlendOp, ColorType, DisposeOp, Reader, Transformations};
 
 use super::{Frame, Plays, png as stills};
-use crate::colour::{self, Samples};
+use crate::colour::{self, Gamuts, Samples};
 use crate::raster::Raster;
 use crate::{Error, Header};
 
@@ -108,7 +108,7 @@ impl<'a> Frames<'a> {
         let (width, height) = self.canvas.size();
         let data = self.canvas.data.clone();
         Ok(Some(Frame {
-            raster: colour::to_srgb_from(width, height, Samples::Rgba(data), profile),
+            raster: colour::to_rgb_from(width, height, Samples::Rgba(data), profile, Gamuts::Srgb),
             delay: milliseconds(control.delay_num, control.delay_den),
         }))
     }

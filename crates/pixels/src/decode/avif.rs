@@ -8,7 +8,7 @@ mod tests;
 
 use model::Limits;
 
-use crate::colour::{self, Profile, Samples};
+use crate::colour::{self, Gamuts, Profile, Samples};
 use crate::heif::{Display, Heif, Sequence};
 use crate::inspect::u16_at;
 use crate::raster::Raster;
@@ -24,6 +24,7 @@ pub(crate) use sequence::Frames;
 pub(super) fn decode(
     source: &[u8],
     header: &Header,
+    gamuts: Gamuts,
     limits: &Limits,
     cancel: &Cancel,
 ) -> Result<Raster, Error> {
@@ -31,12 +32,13 @@ pub(super) fn decode(
         let first = Frames::of(sequence, header)?.next(cancel)?;
         return Ok(first.ok_or_else(|| Error::corrupt("no picture"))?.raster);
     }
-    decode_item(source, limits, cancel)
+    decode_item(source, gamuts, limits, cancel)
 }
 
 /// The primary picture, as stored, cut to what is shown.
 pub(super) fn decode_item(
     source: &[u8],
+    gamuts: Gamuts,
     limits: &Limits,
     cancel: &Cancel,
 ) -> Result<Raster, Error> {
@@ -56,7 +58,8 @@ pub(super) fn decode_item(
         (None, None) => None,
     };
     let icc = heif.icc(item);
-    Ok(finish(size, colour, alpha, icc, heif.display(item)))
+    let said = (icc, heif.display(item));
+    Ok(finish(size, colour, alpha, said, gamuts))
 }
 
 /// Colour, and alpha with whether colour was multiplied by it, to what is shown.
@@ -64,8 +67,8 @@ fn finish(
     (width, height): (u32, u32),
     colour: Plain,
     alpha: Option<(Plain, bool)>,
-    icc: Option<&[u8]>,
-    display: Display,
+    (icc, display): (Option<&[u8]>, Display),
+    gamuts: Gamuts,
 ) -> Raster {
     let coding = colour.coding;
     let samples = match alpha {
@@ -85,9 +88,9 @@ fn finish(
             transfer: coding.transfer,
         },
     };
-    let raster = colour::to_srgb_from(width, height, samples, Some(profile));
+    let raster = colour::to_rgb_from(width, height, samples, Some(profile), gamuts);
     match display.cut {
-        Some(rect) => cut::cut(&raster, rect),
+        Some(rect) => cut::cut(&raster, rect).in_gamut(raster.gamut),
         None => raster,
     }
 }

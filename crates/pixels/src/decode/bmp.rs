@@ -6,17 +6,17 @@ use image::codecs::bmp::BmpDecoder;
 use image::codecs::ico::IcoDecoder;
 use image::{ColorType, ImageDecoder};
 
-use crate::colour::{self, Samples};
+use crate::colour::{self, Gamuts, Samples};
 use crate::inspect::{bmp, ico};
 use crate::raster::Raster;
 use crate::{Cancel, Error};
 
 use super::{png, without_panic};
 
-pub(super) fn decode(source: &[u8], size: (u32, u32)) -> Result<Raster, Error> {
+pub(super) fn decode(source: &[u8], size: (u32, u32), gamuts: Gamuts) -> Result<Raster, Error> {
     without_panic(|| {
         let decoder = BmpDecoder::new(Cursor::new(source)).map_err(Error::corrupt)?;
-        read(decoder, size, bmp::icc(source))
+        read(decoder, size, bmp::icc(source), gamuts)
     })
 }
 
@@ -24,11 +24,12 @@ pub(super) fn decode(source: &[u8], size: (u32, u32)) -> Result<Raster, Error> {
 pub(super) fn decode_ico(
     source: &[u8],
     size: (u32, u32),
+    gamuts: Gamuts,
     cancel: &Cancel,
 ) -> Result<Raster, Error> {
     let entry = ico::largest(source).ok_or_else(|| Error::corrupt("no picture"))?;
     if entry.is_png() {
-        return png::decode(entry.body, cancel);
+        return png::decode(entry.body, gamuts, cancel);
     }
     // The decoder chooses by depth, so that it gets a list of one. The size is that of the picture
     // itself, as the list has no room for large ones.
@@ -40,11 +41,16 @@ pub(super) fn decode_ico(
     alone.extend(entry.body);
     without_panic(|| {
         let decoder = IcoDecoder::new(Cursor::new(alone)).map_err(Error::corrupt)?;
-        read(decoder, size, None)
+        read(decoder, size, None, gamuts)
     })
 }
 
-fn read(decoder: impl ImageDecoder, size: (u32, u32), icc: Option<&[u8]>) -> Result<Raster, Error> {
+fn read(
+    decoder: impl ImageDecoder,
+    size: (u32, u32),
+    icc: Option<&[u8]>,
+    gamuts: Gamuts,
+) -> Result<Raster, Error> {
     if decoder.dimensions() != size {
         return Err(Error::corrupt("the picture has another size than it says"));
     }
@@ -61,5 +67,5 @@ fn read(decoder: impl ImageDecoder, size: (u32, u32), icc: Option<&[u8]>) -> Res
     } else {
         Samples::Rgba(samples)
     };
-    Ok(colour::to_srgb(size.0, size.1, samples, icc))
+    Ok(colour::to_rgb(size.0, size.1, samples, icc, gamuts))
 }

@@ -4,7 +4,7 @@ use heic_rs::{DecodeOptions, PixelLayout};
 
 use model::Limits;
 
-use crate::colour::{self, Profile, Sample, Samples};
+use crate::colour::{self, Gamuts, Profile, Sample, Samples};
 use crate::heif::Heif;
 use crate::inspect::u16_at;
 use crate::raster::Raster;
@@ -20,14 +20,19 @@ const SEQUENCE_PARAMETER_SET: u8 = 33;
 
 /// The primary picture as stored, cut to what is shown. One of AV1 in a file which calls itself HEIC
 /// is read as well.
-pub(super) fn decode(source: &[u8], limits: &Limits, cancel: &Cancel) -> Result<Raster, Error> {
+pub(super) fn decode(
+    source: &[u8],
+    gamuts: Gamuts,
+    limits: &Limits,
+    cancel: &Cancel,
+) -> Result<Raster, Error> {
     let heif = Heif::read(source).ok_or_else(|| Error::corrupt("no picture"))?;
     let item = heif.primary;
     let size = heif.size_within(item, limits)?;
     let tiles = heif.referred(item, *b"dimg");
     let coded = tiles.first().copied().unwrap_or(item);
     if heif.kind(coded) == Some(*b"av01") {
-        return avif::decode_item(source, limits, cancel);
+        return avif::decode_item(source, gamuts, limits, cancel);
     }
     let alpha = heif.alpha_of(item);
     judge_coded_area(&heif, size, alpha)?;
@@ -51,8 +56,7 @@ pub(super) fn decode(source: &[u8], limits: &Limits, cancel: &Cancel) -> Result<
     if (image.width, image.height) != size {
         return Err(Error::corrupt("the picture has another size than it says"));
     }
-    let premultiplied = alpha.is_some_and(|alpha| heif.is_premultiplied(item, alpha));
-    let has_alpha = alpha.is_some();
+    let alpha = alpha.map(|alpha| heif.is_premultiplied(item, alpha));
     let profile = match heif.icc(item) {
         Some(icc) => Some(Profile::Icc(icc)),
         None => heif.properties(item, *b"colr").find_map(cicp),
@@ -60,32 +64,33 @@ pub(super) fn decode(source: &[u8], limits: &Limits, cancel: &Cancel) -> Result<
     let raster = if deep {
         let words = image.data.as_chunks().0.iter();
         let words = words.map(|word| u16::from_ne_bytes(*word)).collect();
-        raster(size, words, has_alpha, premultiplied, profile)
+        raster(size, words, alpha, profile, gamuts)
     } else {
-        raster(size, image.data, has_alpha, premultiplied, profile)
+        raster(size, image.data, alpha, profile, gamuts)
     };
     Ok(match heif.display(item).cut {
-        Some(rect) => cut::cut(&raster, rect),
+        Some(rect) => cut::cut(&raster, rect).in_gamut(raster.gamut),
         None => raster,
     })
 }
 
+/// `alpha` is whether colours were multiplied by it, if there is some.
 fn raster<T: Sample>(
     size: (u32, u32),
     mut data: Vec<T>,
-    has_alpha: bool,
-    premultiplied: bool,
+    alpha: Option<bool>,
     profile: Option<Profile<'_>>,
+    gamuts: Gamuts,
 ) -> Raster {
-    if premultiplied {
+    if alpha == Some(true) {
         colour::undo_alpha(&mut data);
     }
-    let samples = if has_alpha {
+    let samples = if alpha.is_some() {
         Samples::Rgba(data)
     } else {
         Samples::Rgb(data)
     };
-    colour::to_srgb_from(size.0, size.1, samples, profile)
+    colour::to_rgb_from(size.0, size.1, samples, profile, gamuts)
 }
 
 /// Whether brightness has more than 8 bits (14496-15, section 8.3.3.1).

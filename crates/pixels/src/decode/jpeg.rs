@@ -8,7 +8,7 @@ mod turbojpeg;
 
 use model::Limits;
 
-use crate::colour::{self, Samples};
+use crate::colour::{self, Gamuts, Samples};
 use crate::planes::{Plane, Planes};
 use crate::raster::Raster;
 use crate::{Cancel, Error, inspect};
@@ -25,7 +25,12 @@ pub(crate) fn scaled(length: u32, eighths: u32) -> u32 {
     (u64::from(length) * u64::from(eighths)).div_ceil(8) as u32
 }
 
-pub(super) fn decode(source: &[u8], eighths: u32, limits: &Limits) -> Result<Raster, Error> {
+pub(super) fn decode(
+    source: &[u8],
+    eighths: u32,
+    gamuts: Gamuts,
+    limits: &Limits,
+) -> Result<Raster, Error> {
     let mut decompressor = Decompressor::new(source, limits)?;
     let (width, height) = decompressor.scale(eighths)?;
     let mut samples = decompressor.decode()?;
@@ -38,7 +43,8 @@ pub(super) fn decode(source: &[u8], eighths: u32, limits: &Limits) -> Result<Ras
         }
     }
     let profile = inspect::jpeg::icc(source);
-    Ok(colour::to_srgb(width, height, samples, profile.as_deref()))
+    let profile = profile.as_deref();
+    Ok(colour::to_rgb(width, height, samples, profile, gamuts))
 }
 
 /// Brightness and colour as they are stored. `None` where the way leads through RGB: other colour

@@ -8,18 +8,28 @@ use jxl::api::{
     JxlParallelRunnerFun, JxlPixelFormat,
 };
 
-use crate::colour::{self, Sample, Samples};
+use crate::colour::{self, Gamuts, Sample, Samples};
 use crate::raster::Raster;
 use crate::{Cancel, Error};
 
 use super::without_panic;
 
 /// `(width, height)` is what the header said, and is within the limits.
-pub(super) fn decode(source: &[u8], size: (u32, u32), cancel: &Cancel) -> Result<Raster, Error> {
-    without_panic(|| read(source, size, cancel))
+pub(super) fn decode(
+    source: &[u8],
+    size: (u32, u32),
+    gamuts: Gamuts,
+    cancel: &Cancel,
+) -> Result<Raster, Error> {
+    without_panic(|| read(source, size, gamuts, cancel))
 }
 
-fn read(source: &[u8], (width, height): (u32, u32), cancel: &Cancel) -> Result<Raster, Error> {
+fn read(
+    source: &[u8],
+    (width, height): (u32, u32),
+    gamuts: Gamuts,
+    cancel: &Cancel,
+) -> Result<Raster, Error> {
     let area = width as usize * height as usize;
     let mut options = JxlDecoderOptions::default();
     // That is part of the plan.
@@ -82,9 +92,9 @@ fn read(source: &[u8], (width, height): (u32, u32), cancel: &Cancel) -> Result<R
     Ok(if deep {
         let words = samples.as_chunks().0.iter();
         let words = words.map(|word| u16::from_ne_bytes(*word)).collect();
-        raster(size, colour_type, words, profile)
+        raster(size, colour_type, words, profile, gamuts)
     } else {
-        raster(size, colour_type, samples, profile)
+        raster(size, colour_type, samples, profile, gamuts)
     })
 }
 
@@ -93,6 +103,7 @@ fn raster<T: Sample>(
     colour_type: JxlColorType,
     mut samples: Vec<T>,
     profile: Option<&[u8]>,
+    gamuts: Gamuts,
 ) -> Raster {
     let samples = match colour_type {
         JxlColorType::Grayscale => Samples::Gray(samples),
@@ -107,7 +118,7 @@ fn raster<T: Sample>(
         }
         _ => Samples::Rgb(samples),
     };
-    colour::to_srgb(width, height, samples, profile)
+    colour::to_rgb(width, height, samples, profile, gamuts)
 }
 
 /// Goes on until the event, whatever it holds.

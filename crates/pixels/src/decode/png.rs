@@ -4,7 +4,7 @@ use std::io::Cursor;
 
 use png::{BitDepth, ColorType, Decoder, Limits, Transformations};
 
-use crate::colour::{self, Converter, Kind, Power, Profile, Samples};
+use crate::colour::{self, Converter, Gamuts, Kind, Power, Profile, Samples};
 use crate::raster::Raster;
 use crate::{Cancel, Error};
 
@@ -12,7 +12,7 @@ use crate::{Cancel, Error};
 /// the picture, whose size was judged before. A profile which needs more is left out.
 const MEMORY_MAX: usize = 2 * 1024 * 1024;
 
-pub(super) fn decode(source: &[u8], cancel: &Cancel) -> Result<Raster, Error> {
+pub(super) fn decode(source: &[u8], gamuts: Gamuts, cancel: &Cancel) -> Result<Raster, Error> {
     let mut reader = full_reader(source, Transformations::EXPAND)?;
     let (width, height) = reader.info().size();
     let (colour_type, depth) = reader.output_color_type();
@@ -21,7 +21,8 @@ pub(super) fn decode(source: &[u8], cancel: &Cancel) -> Result<Raster, Error> {
         .ok_or_else(|| Error::corrupt("a size without meaning"))?;
     let row_bytes = (length / height.max(1) as usize).max(1);
     if depth == BitDepth::Sixteen {
-        return decode_deep(reader, colour_type, length, row_bytes, cancel);
+        let rows = (length, row_bytes);
+        return decode_deep(reader, colour_type, rows, gamuts, cancel);
     }
     let mut samples = vec![0; length];
     if reader.info().interlaced {
@@ -40,15 +41,15 @@ pub(super) fn decode(source: &[u8], cancel: &Cancel) -> Result<Raster, Error> {
     };
     let grey = matches!(samples, Samples::Gray(_) | Samples::GrayAlpha(_));
     let profile = profile(reader.info(), grey);
-    Ok(colour::to_srgb_from(width, height, samples, profile))
+    Ok(colour::to_rgb_from(width, height, samples, profile, gamuts))
 }
 
 /// The same of 16 bits, of which no more than a row is there at a time if the file allows it.
 fn decode_deep(
     mut reader: png::Reader<Cursor<&[u8]>>,
     colour_type: ColorType,
-    length: usize,
-    row_bytes: usize,
+    (length, row_bytes): (usize, usize),
+    gamuts: Gamuts,
     cancel: &Cancel,
 ) -> Result<Raster, Error> {
     let (width, height) = reader.info().size();
@@ -59,7 +60,7 @@ fn decode_deep(
         ColorType::Rgb | ColorType::Indexed => Kind::Rgb,
     };
     let grey = matches!(kind, Kind::Gray | Kind::GrayAlpha);
-    let converter = Converter::<u16>::new(kind, profile(reader.info(), grey));
+    let converter = Converter::<u16>::new(kind, profile(reader.info(), grey), gamuts);
     let area = width as usize * height as usize;
     let mut made = Vec::with_capacity(area * kind.made());
     let mut words = Vec::new();
@@ -88,7 +89,8 @@ fn decode_deep(
             convert(&row);
         }
     }
-    Ok(Raster::new(width, height, kind.made(), made))
+    let gamut = converter.gamut();
+    Ok(Raster::new(width, height, kind.made(), made).in_gamut(gamut))
 }
 
 fn read_row(reader: &mut png::Reader<Cursor<&[u8]>>, row: &mut [u8]) -> Result<(), Error> {

@@ -6,7 +6,7 @@ use std::io::Cursor;
 use tiff::ColorType;
 use tiff::decoder::{Decoder, DecodingResult, Limits};
 
-use crate::colour::{self, Sample, Samples};
+use crate::colour::{self, Gamuts, Sample, Samples};
 use crate::inspect::tiff::{COLOUR_MAP, Directory, EXTRA_SAMPLES, ICC, PHOTOMETRIC};
 use crate::raster::Raster;
 use crate::{Cancel, Error};
@@ -39,7 +39,12 @@ const PLANES_MAX: u64 = 5;
 const TILE_SIDE_MIN: u64 = 16;
 
 /// `(width, height)` is what the header said, and is within the limits.
-pub(super) fn decode(source: &[u8], size: (u32, u32), cancel: &Cancel) -> Result<Raster, Error> {
+pub(super) fn decode(
+    source: &[u8],
+    size: (u32, u32),
+    gamuts: Gamuts,
+    cancel: &Cancel,
+) -> Result<Raster, Error> {
     cancel.check()?;
     let directory = Directory::read(source).ok_or_else(|| Error::corrupt("no picture"))?;
     if !directory.has_at_most(values_max(size), &READ_AT_ONCE) {
@@ -47,7 +52,7 @@ pub(super) fn decode(source: &[u8], size: (u32, u32), cancel: &Cancel) -> Result
             "more values than there can be strips or tiles",
         ));
     }
-    without_panic(|| read(source, &directory, size))
+    without_panic(|| read(source, &directory, size, gamuts))
 }
 
 /// Values of an entry: strips of a row each, or the smallest tiles.
@@ -61,6 +66,7 @@ fn read(
     source: &[u8],
     directory: &Directory<'_>,
     (width, height): (u32, u32),
+    gamuts: Gamuts,
 ) -> Result<Raster, Error> {
     let meaning = directory.number(PHOTOMETRIC);
     let (palette, lab) = (
@@ -108,10 +114,10 @@ fn read(
                 if matches!(colour_type, ColorType::YCbCr(_)) && channels == 3 {
                     let bytes = words.into_iter().map(Sample::byte).collect();
                     let samples = Samples::Rgb(without_luma(bytes));
-                    return Ok(colour::to_srgb(width, height, samples, icc));
+                    return Ok(colour::to_rgb(width, height, samples, icc, gamuts));
                 }
                 let samples = named(words, colour_type, channels, associated, alpha_last)?;
-                return Ok(colour::to_srgb(width, height, samples, icc));
+                return Ok(colour::to_rgb(width, height, samples, icc, gamuts));
             }
             Err(bytes) => decoded = bytes,
         }
@@ -121,11 +127,12 @@ fn read(
     if palette {
         let map = directory.words(COLOUR_MAP);
         let map = map.ok_or_else(|| Error::corrupt("no palette"))?;
-        return Ok(colour::to_srgb(
+        return Ok(colour::to_rgb(
             width,
             height,
             Samples::Rgb(through_palette(&bytes, &map)),
             icc,
+            gamuts,
         ));
     }
     if let Some(lab) = lab {
@@ -139,7 +146,7 @@ fn read(
         (ColorType::YCbCr(_), 3) => Samples::Rgb(without_luma(bytes)),
         _ => named(bytes, colour_type, channels, associated, alpha_last)?,
     };
-    Ok(colour::to_srgb(width, height, samples, icc))
+    Ok(colour::to_rgb(width, height, samples, icc, gamuts))
 }
 
 /// Samples pixel after pixel, if all of them are there.

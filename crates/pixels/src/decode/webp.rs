@@ -8,12 +8,12 @@ use std::ptr;
 use libwebp_sys as sys;
 
 use super::{Frame, Plays};
-use crate::colour::{self, Samples};
+use crate::colour::{self, Gamuts, Samples};
 use crate::raster::Raster;
 use crate::{Error, Header, inspect};
 
 /// A still image.
-pub(super) fn decode(source: &[u8]) -> Result<Raster, Error> {
+pub(super) fn decode(source: &[u8], gamuts: Gamuts) -> Result<Raster, Error> {
     let features = features(source)?;
     let (width, height) = (features.width.max(0) as u32, features.height.max(0) as u32);
     let has_alpha = features.has_alpha != 0;
@@ -44,11 +44,12 @@ pub(super) fn decode(source: &[u8]) -> Result<Raster, Error> {
     } else {
         Samples::Rgb(data)
     };
-    Ok(colour::to_srgb(
+    Ok(colour::to_rgb(
         width,
         height,
         samples,
         inspect::webp::icc(source),
+        gamuts,
     ))
 }
 
@@ -134,7 +135,13 @@ impl<'a> Frames<'a> {
         let delay = time.saturating_sub(self.time).max(0) as u32;
         self.time = time;
         Ok(Some(Frame {
-            raster: colour::to_srgb(width, height, Samples::Rgba(data), self.profile),
+            raster: colour::to_rgb(
+                width,
+                height,
+                Samples::Rgba(data),
+                self.profile,
+                Gamuts::Srgb,
+            ),
             delay,
         }))
     }

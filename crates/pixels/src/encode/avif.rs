@@ -6,8 +6,9 @@ mod svt;
 use std::path::Path;
 
 use avif_serialize::Aviffy;
-use avif_serialize::constants::MatrixCoefficients;
+use avif_serialize::constants::{ColorPrimaries, MatrixCoefficients, TransferCharacteristics};
 
+use crate::colour::Gamut;
 use crate::raster::Raster;
 use crate::{Cancel, Error, planes};
 
@@ -58,7 +59,7 @@ impl Encoders {
         } else {
             None
         };
-        contained(raster.size(), &colour, alpha.as_deref())
+        contained(raster.size(), raster.gamut, &colour, alpha.as_deref())
     }
 
     /// The same from planes in which four pixels share a sample of colour.
@@ -69,7 +70,7 @@ impl Encoders {
     ) -> Result<Vec<u8>, Error> {
         let planes = Planes::from(planes);
         let colour = self.colour(&planes, quantizer(quality))?;
-        contained((planes.width, planes.height), &colour, None)
+        contained((planes.width, planes.height), Gamut::Srgb, &colour, None)
     }
 
     fn colour(&self, planes: &Planes, quantizer: u8) -> Result<Vec<u8>, Error> {
@@ -84,11 +85,20 @@ impl Encoders {
 
 fn contained(
     (width, height): (u32, u32),
+    gamut: Gamut,
     colour: &[u8],
     alpha: Option<&[u8]>,
 ) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::with_capacity(colour.len() + 1_024);
+    let primaries = match gamut {
+        Gamut::Srgb => ColorPrimaries::Bt709,
+        Gamut::DisplayP3 => ColorPrimaries::DisplayP3,
+        // Adobe RGB was brought into it.
+        Gamut::AdobeRgb | Gamut::Rec2020 => ColorPrimaries::Bt2020,
+    };
     Aviffy::new()
+        .set_color_primaries(primaries)
+        .set_transfer_characteristics(TransferCharacteristics::Srgb)
         .set_width(width)
         .set_height(height)
         .set_bit_depth(8)

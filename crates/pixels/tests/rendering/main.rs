@@ -14,3 +14,4 @@ mod perceptual;
 mod pictures;
 mod stills;
 mod svg;
+mod wide;

@@ -1,5 +1,6 @@
 //! Sequences of pictures, in a track for colour and another for alpha.
 
+use crate::colour::Gamuts;
 use crate::heif::{self, Display, Sample, Sequence, Track};
 use crate::{Cancel, Error, Header};
 
@@ -65,7 +66,13 @@ impl<'a> Frames<'a> {
         };
         let alpha = alpha.map(|(alpha, _)| (alpha, self.premultiplied));
         Ok(Some(Frame {
-            raster: finish(self.size, colour, alpha, self.icc, self.display),
+            raster: finish(
+                self.size,
+                colour,
+                alpha,
+                (self.icc, self.display),
+                Gamuts::Srgb,
+            ),
             delay,
         }))
     }

@@ -20,7 +20,14 @@ fn assert_near(raster: &Raster, expected: &[((u32, u32), &[u8])]) {
 
 fn decoded(source: &[u8]) -> Raster {
     let header = crate::inspect(source, &Limits::default()).unwrap();
-    decode(source, &header, &Limits::default(), &Cancel::never()).unwrap()
+    decode(
+        source,
+        &header,
+        Gamuts::Srgb,
+        &Limits::default(),
+        &Cancel::never(),
+    )
+    .unwrap()
 }
 
 #[test]
@@ -241,7 +248,13 @@ fn a_grid_which_does_not_fit_is_refused() {
     ] {
         let file = grid(rows, tiles);
         let header = crate::inspect(&file, &Limits::default()).unwrap();
-        let outcome = decode(&file, &header, &Limits::default(), &Cancel::never());
+        let outcome = decode(
+            &file,
+            &header,
+            Gamuts::Srgb,
+            &Limits::default(),
+            &Cancel::never(),
+        );
         assert!(
             matches!(outcome, Err(Error::Corrupt(_))),
             "{rows} {tiles:?}"
