@@ -13,6 +13,9 @@ use crate::{Error, Filter, Region, Samples};
 /// Samples which are weighed at once.
 const BLOCK: usize = 32;
 
+/// Rows which are made at once, so that no sum waits for another.
+const LANES: usize = 8;
+
 /// Resamples a region, which is clipped to the image, to a size. Samples are of sRGB, and what is
 /// weighed is light; alpha is weighed as it is, and colours count as much as their alpha.
 pub fn resize_light(
@@ -69,26 +72,31 @@ fn rows<const CHANNELS: usize>(
     let Some((first, last)) = across.reach() else {
         return Vec::new();
     };
-    // Reading four samples where three are meant must not leave the row.
-    let length = ((last - first) * CHANNELS + 4).next_multiple_of(BLOCK);
+    let length = ((last - first) * CHANNELS).next_multiple_of(BLOCK);
     let mut held: VecDeque<Vec<f32>> = VecDeque::new();
     let (mut held_start, mut spare) = (0, Vec::new());
-    let mut blended = vec![0.0; length];
+    let mut blended: [Vec<f32>; LANES] = std::array::from_fn(|_| vec![0.0; length]);
+    let mut columns = vec![[0.0; LANES]; length];
     let mut target = vec![0; width as usize * height as usize * CHANNELS];
-    let target_rows = target.chunks_exact_mut((width as usize * CHANNELS).max(1));
-    for (row, (start, weights)) in target_rows.zip(down.each()) {
-        while held_start < start {
-            spare.extend(held.pop_front());
-            held_start += 1;
+    let row_length = (width as usize * CHANNELS).max(1);
+    let mut downs = down.each();
+    for band in target.chunks_mut(row_length * LANES) {
+        let rows = band.len() / row_length;
+        for (blended, (start, weights)) in blended[..rows].iter_mut().zip(&mut downs) {
+            while held_start < start {
+                spare.extend(held.pop_front());
+                held_start += 1;
+            }
+            while held.len() < weights.len() {
+                let mut light = spare.pop().unwrap_or_else(|| vec![0.0; length]);
+                let meant = (last - first) * CHANNELS;
+                read(held_start + held.len(), first..last, &mut light[..meant]);
+                held.push_back(light);
+            }
+            blend(weights, held.make_contiguous(), blended);
         }
-        while held.len() < weights.len() {
-            let mut light = spare.pop().unwrap_or_else(|| vec![0.0; length]);
-            let meant = (last - first) * CHANNELS;
-            read(held_start + held.len(), first..last, &mut light[..meant]);
-            held.push_back(light);
-        }
-        blend(weights, held.make_contiguous(), &mut blended);
-        across.apply::<CHANNELS>(&blended, first, row);
+        turn(&blended, &mut columns);
+        make_samples::<CHANNELS>(&across, &columns, first, band);
     }
     target
 }
@@ -147,27 +155,6 @@ impl Weights {
         let last = *self.starts.last()?;
         Some((first, last + self.taps))
     }
-
-    /// Makes a row of light, whose first pixel is number `first`, a row of samples.
-    fn apply<const CHANNELS: usize>(&self, light: &[f32], first: usize, row: &mut [u8]) {
-        let mut mixed = [0.0; 4];
-        for (pixel, (start, weights)) in row.chunks_exact_mut(CHANNELS).zip(self.each()) {
-            mix::<CHANNELS>(weights, &light[(start - first) * CHANNELS..], &mut mixed);
-            let alpha = if CHANNELS == 4 { mixed[3] } else { 1.0 };
-            let colours = if CHANNELS == 4 { 3 } else { CHANNELS };
-            if alpha <= 0.0 {
-                pixel.fill(0);
-                continue;
-            }
-            for (sample, light) in pixel[..colours].iter_mut().zip(mixed) {
-                let light = if CHANNELS == 4 { light / alpha } else { light };
-                *sample = to_sample(light);
-            }
-            if CHANNELS == 4 {
-                pixel[3] = (alpha.min(1.0) * 255.0 + 0.5) as u8;
-            }
-        }
-    }
 }
 
 impl Filter {
@@ -197,20 +184,104 @@ impl Filter {
     }
 }
 
-/// Four samples from the start of each pixel on, of which the first `CHANNELS` are meant.
-#[inline]
-fn mix<const CHANNELS: usize>(weights: &[f32], light: &[f32], mixed: &mut [f32; 4]) {
-    let mut sums = [0.0_f32; 4];
-    let mut rest = light;
-    for weight in weights {
-        if let Some(four) = rest.first_chunk::<4>() {
-            for (sum, light) in sums.iter_mut().zip(four) {
-                *sum += weight * light;
+/// Makes rows of samples, one after the other and as many as there are lanes or fewer, of columns of
+/// light, the first of which belongs to pixel `first`.
+fn make_samples<const CHANNELS: usize>(
+    weights: &Weights,
+    columns: &[[f32; LANES]],
+    first: usize,
+    rows: &mut [u8],
+) {
+    match CHANNELS {
+        1 => across_grey(weights, columns, first, rows),
+        3 => across_colours(weights, columns, first, rows),
+        _ => across_alpha(weights, columns, first, rows),
+    }
+}
+
+#[autoversion(v3, neon)]
+fn across_grey(weights: &Weights, columns: &[[f32; LANES]], first: usize, rows: &mut [u8]) {
+    across_channels::<1>(weights, columns, first, rows);
+}
+
+#[autoversion(v3, neon)]
+fn across_colours(weights: &Weights, columns: &[[f32; LANES]], first: usize, rows: &mut [u8]) {
+    across_channels::<3>(weights, columns, first, rows);
+}
+
+#[autoversion(v3, neon)]
+fn across_alpha(weights: &Weights, columns: &[[f32; LANES]], first: usize, rows: &mut [u8]) {
+    across_channels::<4>(weights, columns, first, rows);
+}
+
+/// Becomes a part of each of the above, and uses what they are compiled for.
+#[expect(clippy::inline_always, reason = "what calls it says for which machine")]
+#[inline(always)]
+fn across_channels<const CHANNELS: usize>(
+    weights: &Weights,
+    columns: &[[f32; LANES]],
+    first: usize,
+    rows: &mut [u8],
+) {
+    let row_length = weights.starts.len() * CHANNELS;
+    let samples = &*SAMPLES;
+    for (number, (start, weights)) in weights.each().enumerate() {
+        let columns = &columns[(start - first) * CHANNELS..][..weights.len() * CHANNELS];
+        let (pixels, _) = columns.as_chunks::<CHANNELS>();
+        let mut mixed = [[0.0_f32; LANES]; CHANNELS];
+        for (weight, pixel) in weights.iter().zip(pixels) {
+            for (sums, lights) in mixed.iter_mut().zip(pixel) {
+                for (sum, light) in sums.iter_mut().zip(lights) {
+                    *sum += weight * light;
+                }
             }
         }
-        rest = rest.get(CHANNELS..).unwrap_or_default();
+        if CHANNELS == 4 {
+            undo_alpha(&mut mixed);
+        }
+        for (channel, mixed) in mixed.iter().enumerate() {
+            let places =
+                mixed.map(|light| (light.clamp(0.0, 1.0) * PLACES_MAX + 0.5) as i32 as u16);
+            let column = rows[number * CHANNELS + channel..].iter_mut();
+            let is_alpha = CHANNELS == 4 && channel == 3;
+            for (sample, place) in column.step_by(row_length).zip(places) {
+                *sample = if is_alpha {
+                    // In 257ths, rounded.
+                    ((u32::from(place) + 128) / 257) as u8
+                } else {
+                    samples[usize::from(place)]
+                };
+            }
+        }
     }
-    *mixed = sums;
+}
+
+/// Divides colours by their alpha.
+#[expect(clippy::inline_always, reason = "as above")]
+#[inline(always)]
+fn undo_alpha<const CHANNELS: usize>(mixed: &mut [[f32; LANES]; CHANNELS]) {
+    let [colours @ .., alphas] = &mut mixed[..] else {
+        return;
+    };
+    for colour in colours {
+        for (light, alpha) in colour.iter_mut().zip(&*alphas) {
+            *light = if *alpha > 0.0 { *light / alpha } else { 0.0 };
+        }
+    }
+}
+
+/// Rows, whose length is a multiple of the block's, to columns.
+#[autoversion(v3, neon)]
+fn turn(rows: &[Vec<f32>; LANES], columns: &mut [[f32; LANES]]) {
+    let (tiles, _) = columns.as_chunks_mut::<LANES>();
+    for (number, tile) in tiles.iter_mut().enumerate() {
+        for (lane, row) in rows.iter().enumerate() {
+            let lights = &row[number * LANES..][..LANES];
+            for (column, light) in tile.iter_mut().zip(lights) {
+                column[lane] = *light;
+            }
+        }
+    }
 }
 
 /// The weighted sum of rows, whose length is a multiple of the block's.
@@ -246,10 +317,6 @@ fn to_light(samples: &[u8], channels: usize, light: &mut [f32]) {
     }
 }
 
-fn to_sample(light: f32) -> u8 {
-    SAMPLES[(light.clamp(0.0, 1.0) * SAMPLES_MAX + 0.5) as usize]
-}
-
 /// The light of each sample of sRGB.
 pub fn light_of_samples() -> &'static [f32; 256] {
     &LIGHT
@@ -268,22 +335,22 @@ static LIGHT: LazyLock<[f32; 256]> = LazyLock::new(|| {
     })
 });
 
-const SAMPLES_MAX: f32 = 65_535.0;
+const PLACES_MAX: f32 = 65_535.0;
 
 /// The sample of each amount of light, which is fine enough where eyes are finest, in the dark: the
 /// steepest step is a twentieth of a sample.
-static SAMPLES: LazyLock<Vec<u8>> = LazyLock::new(|| {
-    (0..=65_535_u32)
-        .map(|light| {
-            let light = f64::from(light) / 65_535.0;
-            let value = if light <= 0.003_130_8 {
-                light * 12.92
-            } else {
-                1.055 * light.powf(1.0 / 2.4) - 0.055
-            };
-            (value * 255.0 + 0.5) as u8
-        })
-        .collect()
+static SAMPLES: LazyLock<Box<[u8; 65_536]>> = LazyLock::new(|| {
+    let mut samples = Box::new([0; 65_536]);
+    for (light, sample) in samples.iter_mut().enumerate() {
+        let light = light as f64 / 65_535.0;
+        let value = if light <= 0.003_130_8 {
+            light * 12.92
+        } else {
+            1.055 * light.powf(1.0 / 2.4) - 0.055
+        };
+        *sample = (value * 255.0 + 0.5) as u8;
+    }
+    samples
 });
 
 #[cfg(test)]
