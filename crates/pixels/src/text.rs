@@ -33,7 +33,7 @@ pub(crate) fn picture(text: &Text, font: Option<&[u8]>, cancel: &Cancel) -> Resu
     let drawn = without_panic(|| {
         let bytes = font::unpacked(font)?;
         let face = FontRef::from_index(&bytes, 0).map_err(|_| Error::Font)?;
-        draw(text, &face, font.is_none(), cancel)
+        draw(text, &face, cancel)
     });
     drawn.map_err(|error| match error {
         Error::Corrupt(_) => Error::Font,
@@ -53,7 +53,7 @@ pub(crate) fn size_at_most(text: &Text) -> (u32, u32) {
     (pixels(longest.unwrap_or(0) + 1), pixels(lines.count()))
 }
 
-fn draw(text: &Text, font: &FontRef<'_>, built_in: bool, cancel: &Cancel) -> Result<Raster, Error> {
+fn draw(text: &Text, font: &FontRef<'_>, cancel: &Cancel) -> Result<Raster, Error> {
     let layout = Layout::of(text, font, cancel)?;
     let mut pen = Pen {
         path: PathBuilder::new(),
@@ -62,7 +62,7 @@ fn draw(text: &Text, font: &FontRef<'_>, built_in: bool, cancel: &Cancel) -> Res
     };
     let outlines = font.outline_glyphs();
     let letters = layout.glyphs.iter().map(|glyph| glyph.id);
-    budget::judge(font, &outlines, letters, built_in)?;
+    budget::judge(font, &outlines, letters)?;
     let size = Size::new(text.size as f32);
     for Glyph { id, left, baseline } in layout.glyphs {
         cancel.check()?;

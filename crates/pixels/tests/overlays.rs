@@ -13,6 +13,8 @@ const RED: [u8; 4] = [255, 0, 0, 255];
 const BLUE: [u8; 4] = [0, 0, 255, 255];
 const CLEAR: [u8; 4] = [0; 4];
 const FONT: &[u8] = include_bytes!("fonts/NotoSansArabic-subset.ttf");
+/// The font which is built in, of CFF.
+const CFF: &[u8] = include_bytes!("../fonts/Inter-Regular.otf");
 
 fn png(width: u32, height: u32, pixel: impl Fn(u32, u32) -> [u8; 4]) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -397,6 +399,15 @@ fn fonts_come_in_three_containers() {
 }
 
 #[test]
+fn fonts_of_cff_are_drawn_as_the_one_which_is_built_in() {
+    let base = plain(300, 100, WHITE);
+    let text = "Åñg &@ 123";
+    let own = drawn(&base, &format!(r#"{{"text":"{text}","size":40}}"#), &[]);
+    let given = format!(r#"{{"text":"{text}","font":{{"url":"f"}},"size":40}}"#);
+    assert!(drawn(&base, &given, &[("f", CFF)]).rgba == own.rgba);
+}
+
+#[test]
 fn damaged_fonts_are_an_error_and_nothing_worse() {
     let base = plain(200, 100, WHITE);
     let json = r#"{"draw":[{"text":"سلام a","font":{"url":"f"},"size":40}]}"#;
@@ -409,6 +420,7 @@ fn damaged_fonts_are_an_error_and_nothing_worse() {
     };
     for font in [
         FONT,
+        CFF,
         include_bytes!("fonts/NotoSansArabic-subset.woff"),
         include_bytes!("fonts/NotoSansArabic-subset.woff2"),
     ] {
@@ -431,9 +443,9 @@ fn damaged_fonts_are_an_error_and_nothing_worse() {
 fn fonts_which_are_endless_work_are_refused() {
     let base = plain(40, 40, WHITE);
     let json = r#"{"draw":[{"text":"A","font":{"url":"f"}}]}"#;
+    // Letters of two letters each, and programs of twenty calls each.
     let doubling = include_bytes!("fonts/doubling.ttf");
-    // Outlines of CFF are programs, which nobody runs for a stranger.
-    let programs = include_bytes!("../fonts/Inter-Regular.otf");
+    let programs = include_bytes!("fonts/doubling.otf");
     for font in [&doubling[..], programs] {
         assert_eq!(
             render(&base, json, &[("f", font)]).unwrap_err(),

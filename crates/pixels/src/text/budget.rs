@@ -11,52 +11,63 @@ use skrifa::{FontRef, GlyphId};
 
 use crate::Error;
 
+mod programs;
+
+use programs::Programs;
+
 /// Points of all letters of a text, and parts of which they are made.
-const WORK_MAX: u64 = 1_000_000;
+const POINTS_MAX: u64 = 1_000_000;
+
+/// Bytes of the programs which draw all letters of a text.
+const PROGRAMS_MAX: u64 = 4_000_000;
 
 /// Letters within letters.
 const DEPTH_MAX: usize = 16;
 
 /// An error if drawing these letters is more work than any honest font makes of it.
-///
-/// Outlines of `CFF` are programs, whose work cannot be told without running them: they are drawn
-/// only of the font which is built in.
 pub(super) fn judge(
     font: &FontRef<'_>,
     outlines: &OutlineGlyphCollection<'_>,
     glyphs: impl Iterator<Item = GlyphId>,
-    built_in: bool,
 ) -> Result<(), Error> {
-    match outlines.format() {
-        _ if built_in => return Ok(()),
+    let (mut scales, mut left) = match outlines.format() {
         None => return Ok(()),
-        Some(OutlineGlyphFormat::Glyf) => {}
-        Some(_) => return Err(Error::Font),
-    }
-    let glyf = font.glyf().map_err(|_| Error::Font)?;
-    let loca = font.loca(None).map_err(|_| Error::Font)?;
-    let mut scales = Scales {
-        glyf,
-        loca,
-        known: HashMap::new(),
-    };
-    let mut work = 0_u64;
-    for glyph in glyphs {
-        work = work.saturating_add(scales.weigh(glyph, 0)?);
-        if work > WORK_MAX {
-            return Err(Error::Font);
+        Some(OutlineGlyphFormat::Glyf) => {
+            let parts = Parts {
+                glyf: font.glyf().map_err(|_| Error::Font)?,
+                loca: font.loca(None).map_err(|_| Error::Font)?,
+                known: HashMap::new(),
+            };
+            (Scales::Glyf(parts), POINTS_MAX)
         }
+        Some(OutlineGlyphFormat::Cff | OutlineGlyphFormat::Cff2) => {
+            (Scales::Cff(Programs::of(font)?), PROGRAMS_MAX)
+        }
+        Some(_) => return Err(Error::Font),
+    };
+    for glyph in glyphs {
+        let weight = match &mut scales {
+            Scales::Glyf(parts) => parts.weigh(glyph, 0)?,
+            Scales::Cff(programs) => programs.weigh(glyph, left)?,
+        };
+        left = left.checked_sub(weight).ok_or(Error::Font)?;
     }
     Ok(())
 }
 
-struct Scales<'a> {
+enum Scales<'a> {
+    Glyf(Parts<'a>),
+    Cff(Programs<'a>),
+}
+
+/// Letters which are made of others.
+struct Parts<'a> {
     glyf: Glyf<'a>,
     loca: Loca<'a>,
     known: HashMap<GlyphId, u64>,
 }
 
-impl Scales<'_> {
+impl Parts<'_> {
     fn weigh(&mut self, id: GlyphId, depth: usize) -> Result<u64, Error> {
         if depth > DEPTH_MAX {
             return Err(Error::Font);
