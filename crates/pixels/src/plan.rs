@@ -14,11 +14,11 @@ use crate::steps::{Step, Tone};
 use crate::vision::Upscaler;
 use crate::{Error, Header, Warning, decode};
 
-/// Shrinking while decoding stops at this multiple of the size wanted (docs/decisions/0009).
-const SHRINK_MARGIN: f64 = 1.2;
+/// Shrinking while decoding stops at this multiple of the size wanted (docs/decisions/0015).
+const SHRINK_MARGIN: f64 = 1.24;
 
 /// The same where each block becomes one sample, its mean: that shows earlier.
-const SHRINK_MARGIN_OF_MEANS: f64 = 1.5;
+const SHRINK_MARGIN_OF_MEANS: f64 = 2.0;
 
 /// The same where light is weighed, which a decoder never does.
 const SHRINK_MARGIN_OF_LIGHT: f64 = 1.8;
@@ -134,9 +134,9 @@ impl Plan {
             MediaType::Jpeg => eighths(region, stored_target, light).max(eighths_min),
             _ => 8,
         };
-        let region = in_decoded(region, header.stored_size(), eighths);
+        let region = in_decoded(region, eighths);
         let seen = stored(kept, header);
-        let seen = in_decoded(seen, header.stored_size(), eighths);
+        let seen = in_decoded(seen, eighths);
 
         let mut steps = Vec::new();
         add_size(&mut steps, region, header, eighths, stored_target, light);
@@ -284,18 +284,15 @@ fn eighths(region: Region, (width, height): (u32, u32), light: ResizeLight) -> u
         .unwrap_or(8)
 }
 
-/// The region in the pixels which the decoder delivers.
-fn in_decoded(region: Region, (width, height): (u32, u32), eighths: u32) -> Region {
-    if eighths == 8 {
-        return region;
-    }
-    let across = f64::from(decode::jpeg::scaled(width, eighths)) / f64::from(width);
-    let down = f64::from(decode::jpeg::scaled(height, eighths)) / f64::from(height);
+/// The region in the pixels which the decoder delivers. Its last column and row may stand for less than
+/// the others, so that the whole picture is a part of a pixel smaller than what is delivered.
+fn in_decoded(region: Region, eighths: u32) -> Region {
+    let share = f64::from(eighths) / 8.0;
     Region {
-        left: region.left * across,
-        top: region.top * down,
-        width: region.width * across,
-        height: region.height * down,
+        left: region.left * share,
+        top: region.top * share,
+        width: region.width * share,
+        height: region.height * share,
     }
 }
 

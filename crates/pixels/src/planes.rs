@@ -260,7 +260,7 @@ pub(crate) mod tests {
     use crate::decode::{self, jpeg};
     use crate::plan::Rect;
     use crate::raster::Raster;
-    use crate::{Accepts, Cancel, Engine, Error, Request};
+    use crate::{Accepts, Cancel, Engine, Error, Rendition, Request};
 
     /// The library's numbers of 4:4:4, 4:2:2, 4:2:0, grey, 4:4:0, 4:1:1 and 4:4:1.
     const LAYOUTS: std::ops::RangeInclusive<i32> = 0..=6;
@@ -391,7 +391,7 @@ pub(crate) mod tests {
         }
     }
 
-    fn rendered(source: &[u8], options: &str) -> Result<Raster, Error> {
+    fn rendition(source: &[u8], options: &str) -> Result<Rendition, Error> {
         let engine = Engine::new(Limits::default(), Policy::default());
         let transform: Transform = options.parse().unwrap();
         let request = Request {
@@ -399,16 +399,46 @@ pub(crate) mod tests {
             transform: &transform,
             accepts: Accepts::default(),
         };
-        let rendition = engine.render(&request, &Cancel::never())?;
-        let header = engine.inspect(&rendition.bytes)?;
+        engine.render(&request, &Cancel::never())
+    }
+
+    fn rendered(source: &[u8], options: &str) -> Result<Raster, Error> {
+        let rendition = rendition(source, options)?;
+        let limits = Limits::default();
+        let header = crate::inspect(&rendition.bytes, &limits)?;
         assert_eq!(header.stored_size(), (rendition.width, rendition.height));
-        decode::first_picture(
-            &rendition.bytes,
-            &header,
-            8,
-            engine.limits(),
-            &Cancel::never(),
-        )
+        decode::first_picture(&rendition.bytes, &header, 8, &limits, &Cancel::never())
+    }
+
+    /// The last column and row of a picture decoded smaller may stand for less than the others.
+    #[test]
+    fn what_is_decoded_smaller_lies_where_it_lay() {
+        for size in [(801, 537), (805, 531), (815, 543), (808, 536)] {
+            let source = jpeg::compress(&waves(size), size, 0, false);
+            for format in ["jpeg", "png-force"] {
+                for share in [0.08, 0.18, 0.28, 0.38, 0.7] {
+                    let width = (f64::from(size.0) * share) as u32;
+                    let options = format!("width={width},quality=97,format={format}");
+                    let found = rendered(&source, &options).unwrap();
+                    // Lossless WebP is no JPEG, and is never decoded smaller.
+                    let whole = rendition(&source, "format=webp,quality=100").unwrap();
+                    let expected = rendered(&whole.bytes, &options).unwrap();
+                    assert_eq!(found.size(), expected.size());
+                    let rows = found.data.chunks(found.row_bytes()).rev().take(8);
+                    let others = expected.data.chunks(found.row_bytes()).rev().take(8);
+                    let (mut sum, mut count) = (0.0, 0.0);
+                    for (a, b) in rows.flatten().zip(others.flatten()) {
+                        sum += f64::from(a.abs_diff(*b));
+                        count += 1.0;
+                    }
+                    assert!(
+                        sum / count < 2.0,
+                        "{size:?}, {format}, {share}: {}",
+                        sum / count
+                    );
+                }
+            }
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::flights::Flying;
 use crate::{DeliveryError, Service};
 
 /// Changes whenever the same source and transform would give other bytes.
-const ENGINE: &str = "5";
+const ENGINE: &str = "6";
 
 /// What is to be rendered, and under which key it is kept.
 #[derive(Clone, Debug)]

@@ -103,6 +103,8 @@ proptest! {
                     1 => prop_assert_eq!(largest, 0),
                     // What lies in the middle is rounded up or, there, as its steps have it.
                     3 | 8 => prop_assert!(largest <= 1 && mean < 0.3 + 200.0 / f64::from(size.0 * size.1), "{}: {}, {}", eighths, mean, largest),
+                    // Ours gives edges a tenth more there.
+                    2 => prop_assert!(mean < 5.0 + f64::from(noise) / 6.0, "{}: {}", eighths, mean),
                     // The other one also takes parts of higher frequencies in, as a mean of the
                     // samples would have it.
                     _ => prop_assert!(mean < 2.0 + f64::from(noise) / 8.0, "{}: {}", eighths, mean),
