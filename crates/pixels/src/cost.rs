@@ -5,7 +5,7 @@ use model::transform::{Format, Upscale};
 use model::{Fit, Limits, MediaType, Transform};
 
 use crate::plan::Plan;
-use crate::{Engine, Error, Header, describe, look, svg};
+use crate::{Engine, Error, Header, describe, look, perceptual, svg};
 
 /// Tables of codecs and of profiles, and what else does not grow with the picture.
 const SPARE_BYTES: u64 = 4 * 1024 * 1024;
@@ -14,6 +14,10 @@ const LOOK_BYTES: u64 = 2 * 1024 * 1024;
 /// Bytes for each pixel which is made: the picture between two steps, before and after, and what its
 /// encoder keeps.
 const MADE_BYTES: u64 = 16;
+
+/// Bytes for each pixel which is compared with what an encoder made of it: planes of floats of both, at
+/// six sizes.
+const SCORED_BYTES: u64 = 128;
 
 /// Bytes for each pixel which is decoded: what the decoder keeps, and the picture before and after its
 /// colours are converted.
@@ -65,7 +69,8 @@ pub(crate) fn of_rendering(header: &Header, transform: &Transform, engine: &Engi
         .as_ref()
         .filter(|_| !looks_closer)
         .map_or(8, |plan| plan.eighths);
-    let made = plan.map_or(0, |plan| u64::from(plan.size.0) * u64::from(plan.size.1));
+    let size = plan.map_or((0, 0), |plan| plan.size);
+    let made = u64::from(size.0) * u64::from(size.1);
     let look = if looks_closer { LOOK_BYTES } else { 0 };
     // What a model makes has at most twice the sides which are wanted, unless one of them shrinks.
     let generated = match &engine.models().upscaler {
@@ -87,7 +92,12 @@ pub(crate) fn of_rendering(header: &Header, transform: &Transform, engine: &Engi
     } else {
         header
     };
-    of_decoding(header, eighths) + made * MADE_BYTES + generated + look
+    let scored = if perceptual::is_needed(transform) {
+        perceptual::scored_area(size) * SCORED_BYTES
+    } else {
+        0
+    };
+    of_decoding(header, eighths) + made * MADE_BYTES + generated + look + scored
 }
 
 /// Bytes of a picture which waits to be drawn.
@@ -136,6 +146,11 @@ mod tests {
         let (area, small) = (12_000_000, 400 * 300 * MADE_BYTES);
         assert_eq!(cost(MediaType::Png, "width=400"), area * 12 + small);
         assert_eq!(cost(MediaType::Tiff, "width=400"), area * 24 + small);
+        let scored = cost(MediaType::Png, "width=400,quality=high");
+        assert_eq!(scored, area * 12 + small + 400 * 300 * SCORED_BYTES);
+        // Of a large one two parts of each side are compared.
+        let scored = cost(MediaType::Png, "quality=low") - cost(MediaType::Png, "quality=60");
+        assert_eq!(scored, 704 * 704 * SCORED_BYTES);
         // At two eighths of its sides, which is a sixteenth of its area.
         let jpeg = area / 16 * 8 + area * 6 + small;
         assert_eq!(cost(MediaType::Jpeg, "width=400"), jpeg);

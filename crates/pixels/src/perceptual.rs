@@ -2,8 +2,8 @@
 //! number is searched which reaches it (transformations.md, section 2.13).
 
 use fast_ssim2::{PixelDescriptor, PixelSlice, Ssimulacra2Reference};
-use model::Limits;
 use model::transform::{Colour, Quality};
+use model::{Limits, Transform};
 
 use crate::colour::Gamut;
 use crate::encode::{self, Target, avif};
@@ -36,6 +36,16 @@ fn score_of(quality: Quality) -> Option<f64> {
         Quality::MediumHigh => Some(74.0),
         Quality::High => Some(86.0),
     }
+}
+
+/// Whether a quality is asked for by a word.
+pub(crate) fn is_needed(transform: &Transform) -> bool {
+    transform.quality.and_then(score_of).is_some()
+}
+
+/// Pixels of a picture which are compared at most.
+pub(crate) fn scored_area((width, height): (u32, u32)) -> u64 {
+    u64::from(width.min(SCORED_SIDE)) * u64::from(height.min(SCORED_SIDE))
 }
 
 /// How a picture is encoded, whatever its quality.

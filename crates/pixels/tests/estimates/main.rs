@@ -162,6 +162,7 @@ fn no_file_takes_more_than_was_estimated_or_is_allowed() {
             "width=100,format=jpeg",
             "format=png-force",
             "width=64,height=64,fit=cover,gravity=auto,format=webp",
+            "width=300,quality=high,format=webp",
         ] {
             let transform: Transform = options.parse().unwrap();
             let request = Request {
