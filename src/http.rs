@@ -20,6 +20,7 @@ mod listener;
 mod metrics;
 mod one_time_upload;
 mod path;
+mod presence;
 mod query;
 mod rate;
 mod refusal;
@@ -42,6 +43,7 @@ use tracing::Instrument as _;
 use auth::Caller;
 use error::ApiError;
 use lingering::Body;
+use presence::{ClientLeft, Presence};
 use response::Response;
 use route::{Resource, Route};
 use watch::Watch;
@@ -87,20 +89,33 @@ impl App {
         }
     }
 
-    /// Answers one request; never fails.
-    async fn handle(self, request: Request<Incoming>) -> Response {
+    /// Answers one request; fails only if nobody waits for the answer any more.
+    async fn handle(
+        self,
+        request: Request<Incoming>,
+        client: Presence,
+    ) -> Result<Response, ClientLeft> {
         let route = Route::of(&request, &self.settings.mount_prefix);
         let watch = Watch::begin(&self.metrics, &request, route.class());
         let (request, lingering) = lingering::lend_body(request, self.settings.upload_idle_timeout);
         let is_head = request.method() == Method::HEAD;
+        let (version, ends_early) = (request.version(), watch.ends_with_client());
         let answer = self.answer(request, route).instrument(watch.span());
-        let mut answer = answer.await;
+        let mut answer = if ends_early {
+            tokio::select! {
+                biased;
+                answer = answer => answer,
+                left = client.left(version) => return Err(left),
+            }
+        } else {
+            answer.await
+        };
         lingering.drain(&mut answer);
         if is_head {
             answer = response::without_body(answer);
         }
         watch.end(&mut answer);
-        answer
+        Ok(answer)
     }
 
     /// Answers whoever watches the server; never fails.

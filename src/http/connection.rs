@@ -10,6 +10,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
+use super::presence::Presence;
+
 /// How HTTP/2 begins (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Between two looks at a preface which is still incomplete.
@@ -35,14 +37,14 @@ pub(super) async fn greeting(stream: &TcpStream) -> io::Result<()> {
 
 /// A stream which gives up on a client that takes nothing for a minute.
 pub(super) struct Impatient {
-    stream: TcpStream,
+    socket: Presence,
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
 impl Impatient {
-    pub(super) fn new(stream: TcpStream) -> Self {
+    pub(super) fn new(socket: Presence) -> Self {
         let stalled = None;
-        Self { stream, stalled }
+        Self { socket, stalled }
     }
 
     fn patience<T>(
@@ -66,11 +68,11 @@ impl Impatient {
 
 impl AsyncRead for Impatient {
     fn poll_read(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        Pin::new(&mut self.socket.lock().stream).poll_read(context, buffer)
     }
 }
 
@@ -80,7 +82,10 @@ impl AsyncWrite for Impatient {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        let mut socket = self.socket.lock();
+        let written = Pin::new(&mut socket.stream).poll_write(context, bytes);
+        socket.all_taken = took(&written, bytes.len());
+        drop(socket);
         self.patience(context, written)
     }
 
@@ -89,19 +94,26 @@ impl AsyncWrite for Impatient {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        let mut socket = self.socket.lock();
+        let written = Pin::new(&mut socket.stream).poll_write_vectored(context, slices);
+        socket.all_taken = took(&written, slices.iter().map(|slice| slice.len()).sum());
+        drop(socket);
         self.patience(context, written)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        self.socket.lock().stream.is_write_vectored()
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket.lock().stream).poll_flush(context)
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket.lock().stream).poll_shutdown(context)
     }
+}
+
+fn took(written: &Poll<io::Result<usize>>, all: usize) -> bool {
+    matches!(written, Poll::Ready(Ok(count)) if *count == all)
 }

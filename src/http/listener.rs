@@ -14,6 +14,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use super::presence::{ClientLeft, Presence};
 use super::response::Response;
 use super::{App, connection};
 
@@ -48,22 +49,25 @@ impl Listener {
 
     /// Serves until `end`, then lets open requests finish within the drain timeout.
     pub async fn serve(self, app: App, end: impl Future<Output = ()>) {
-        self.serve_with(move |request| app.clone().handle(request), end)
-            .await;
+        let answer = move |request, client| app.clone().handle(request, client);
+        self.serve_with(answer, end).await;
     }
 
     /// Serves metrics and health alone, in the same way.
     pub async fn serve_metrics(self, app: App, end: impl Future<Output = ()>) {
-        self.serve_with(move |request| app.clone().handle_watcher(request), end)
-            .await;
+        let answer = move |request, _| {
+            let app = app.clone();
+            async move { Ok(app.handle_watcher(request).await) }
+        };
+        self.serve_with(answer, end).await;
     }
 
     async fn serve_with<F>(
         self,
-        answer: impl Fn(Request<Incoming>) -> F + Clone + Send + 'static,
+        answer: impl Fn(Request<Incoming>, Presence) -> F + Clone + Send + 'static,
         end: impl Future<Output = ()>,
     ) where
-        F: Future<Output = Response> + Send + 'static,
+        F: Future<Output = Result<Response, ClientLeft>> + Send + 'static,
     {
         let Self { socket, settings } = self;
         let slots = Arc::new(Semaphore::new(settings.connections_max));
@@ -102,16 +106,14 @@ impl Listener {
                 tracing::debug!(%error, "TCP_NODELAY cannot be set");
             }
             let answer = answer.clone();
-            let service = service_fn(move |request| {
-                let answer = answer(request);
-                async move { Ok::<_, std::convert::Infallible>(answer.await) }
-            });
             let (builder, watcher) = (builder.clone(), connections.watcher());
             tokio::spawn(async move {
                 let greeted = timeout(settings.header_timeout, connection::greeting(&stream));
                 // A client which says nothing holds no slot.
                 if matches!(greeted.await, Ok(Ok(()))) {
-                    let stream = TokioIo::new(connection::Impatient::new(stream));
+                    let client = Presence::new(stream);
+                    let stream = TokioIo::new(connection::Impatient::new(client.clone()));
+                    let service = service_fn(move |request| answer(request, client.clone()));
                     let connection = builder.serve_connection(stream, service);
                     if let Err(error) = watcher.watch(connection).await {
                         tracing::debug!(error, "a connection ended early");

@@ -101,6 +101,11 @@ impl Watch {
         }
     }
 
+    /// Whether the work ends when the client leaves. What changes something is finished.
+    pub(super) fn ends_with_client(&self) -> bool {
+        matches!(self.class, Class::Delivery | Class::Remote | Class::Binding)
+    }
+
     /// Every log event of the request belongs into it.
     pub(super) fn span(&self) -> Span {
         self.span.clone()

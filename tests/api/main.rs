@@ -11,6 +11,7 @@ mod direct_upload;
 mod harness;
 mod images;
 mod keys_and_variants;
+mod leaving;
 mod lists;
 mod metrics;
 #[path = "../support/origin.rs"]

@@ -246,7 +246,6 @@ async fn a_visitor_who_leaves_frees_the_place_at_the_origin() {
     wishes.remote.fetches_per_host = 1;
     wishes.remote.head_timeout = Duration::from_mins(10);
     let server = Server::with(wishes).await;
-    // HTTP/1 cannot tell who leaves from who has said all.
     let address: SocketAddr = server.url.strip_prefix("http://").unwrap().parse().unwrap();
     let client = reqwest::Client::builder()
         .http2_prior_knowledge()
