@@ -6,6 +6,7 @@ mod check;
 mod completions;
 mod config;
 mod error;
+mod explain;
 mod health;
 mod images;
 mod keeping;
@@ -82,6 +83,8 @@ enum Command {
     Backup(backup::Arguments),
     /// Fill an empty store from a backup.
     Restore(restore::Arguments),
+    /// Say how a picture comes to be which a running server delivers.
+    Explain(explain::Arguments),
     /// Print or check the settings.
     #[command(subcommand)]
     Config(config::Command),
@@ -140,6 +143,7 @@ fn run(command: Command, variables: &Variables) -> Result<(), Error> {
         Command::Migrate(arguments) => arguments.run(variables),
         Command::Backup(arguments) => arguments.run(variables),
         Command::Restore(arguments) => arguments.run(variables),
+        Command::Explain(arguments) => arguments.run(variables),
         Command::Config(command) => command.run(variables),
         Command::Health(arguments) => arguments.run(variables),
         Command::Completions(arguments) => arguments.run(),

@@ -154,6 +154,38 @@ impl Client {
         Err(Error::NotTheApi { url, status })
     }
 
+    /// How the picture at a path and query comes to be, for a client of this `host` and `Accept`.
+    pub async fn explain(
+        &self,
+        target: &str,
+        host: Option<&str>,
+        accept: &str,
+    ) -> Result<Value, Error> {
+        let base = self.base.as_str().trim_end_matches('/');
+        let word = if target.contains('?') { '&' } else { '?' };
+        let url = format!("{base}{target}{word}explain=1");
+        let mut request = self.http.get(url).header("accept", accept);
+        if let Some(host) = host {
+            request = request.header("host", host);
+        }
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token.expose());
+        }
+        let answer = self.send(request).await?;
+        let (url, status) = (answer.url().to_string(), answer.status());
+        let body = answer.bytes().await;
+        let body = body.map_err(|error| Error::Unreadable(error.into()))?;
+        let explained: Value =
+            serde_json::from_slice(&body).map_err(|_| Error::NotTheApi { url, status })?;
+        if explained.get("status").is_some() {
+            return Ok(explained);
+        }
+        // The envelope of an error: the address is not one of a picture.
+        let words = explained["errors"][0]["message"].as_str();
+        let words = words.unwrap_or("the server explains nothing; is the token valid?");
+        Err(Error::Refused(words.to_owned()))
+    }
+
     async fn send(&self, request: RequestBuilder) -> Result<Response, Error> {
         request.send().await.map_err(|error| Error::Unreachable {
             url: self.base.to_string(),

@@ -206,8 +206,13 @@ settings! {
         render_threads: usize, Kind::Count(1, 1_024), "<cores>";
         /// Renderings which wait for a thread; further ones are refused.
         render_queue: usize, Kind::Count(1, 1_000_000), "256";
+        /// How long a rendering may wait for its turn before it is refused.
+        render_queue_timeout: Duration, time(1, HOUR), "10s";
+        /// How long a client which takes AVIF waits for it where it is not ready; then it gets the next
+        /// format, and AVIF the next time. Without it, it waits as long as it takes.
+        avif_wait: Option<Duration>, time(0, HOUR), "";
         /// Bytes of memory for pixels under way, estimated before they are decoded; further renderings
-        /// wait. One which needs more runs alone.
+        /// wait. A quarter is for small ones alone. One which needs more runs alone.
         render_memory_bytes: u64, Kind::Bytes(1, 1 << 50), "1GB";
         /// Which way `gamma` works: `2026` (below 1 lightens) or `legacy` (below 1 darkens).
         gamma_semantics: GammaDirection, Kind::GammaDirection, "2026";
@@ -249,6 +254,8 @@ settings! {
     "Operation" {
         /// Where metrics are served as text for Prometheus, with the health checks; nowhere without it.
         metrics_listen: Option<SocketAddr>, Kind::Address, "";
+        /// Whether pictures say in `Server-Timing` from which cache they are, or where the time went.
+        server_timing: bool, Kind::Switch, "false";
         /// Which log events are written; `info,access=off` leaves out the line of each request.
         log: String, Kind::LogFilter, "info";
         /// How log events are written; `auto` is `pretty` on a terminal and `json` elsewhere.

@@ -11,6 +11,7 @@ mod connection;
 mod delivery;
 mod disposition;
 mod error;
+mod explain;
 mod extract;
 mod form;
 mod health;
@@ -68,6 +69,8 @@ pub struct AppSettings {
     pub upload_idle_timeout: Duration,
     /// Requests a second which one batch token may make.
     pub batch_requests_per_second: u32,
+    /// Whether pictures say where the time went which they took.
+    pub server_timing: bool,
     /// What may stand before `/cdn-cgi/image/`, without a slash at its end.
     pub mount_prefix: String,
 }

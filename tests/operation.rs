@@ -384,3 +384,79 @@ async fn a_remote_image_survives_a_restart_without_its_origin() {
     assert_eq!(state, "internal=ok/h");
     assert_eq!(origin.targets(), ["/a.jpg"]);
 }
+
+/// Many more giants than can be rendered, from many clients: whoever is not served is told when to come
+/// again, health answers all the time, and when the clients have left, the server is as new.
+#[tokio::test(flavor = "multi_thread")]
+async fn under_overload_health_answers_and_the_rest_is_told_to_wait() {
+    const CLIENTS: usize = 300;
+    let server = Settings::new()
+        .set("render-threads", "2")
+        .set("render-queue", "16")
+        .start();
+    let (client, images) = (client(), server.images_url());
+    let config = client.patch(format!("{images}/v1/config"));
+    let config = config.bearer_auth(API_TOKEN);
+    let config = config.json(&serde_json::json!({"flexible_variants": true}));
+    assert!(
+        config
+            .send()
+            .await
+            .expect("an answer")
+            .status()
+            .is_success()
+    );
+    let animation = include_bytes!("pictures/animated.gif").to_vec();
+    let (_, uploaded) = upload(&client, &images, animation)
+        .await
+        .expect("an answer");
+    let id = uploaded["result"]["id"].as_str().expect("an id").to_owned();
+    let base = format!("{}/{ACCOUNT_HASH}/{id}", server.url());
+
+    let giants: Vec<_> = (0..CLIENTS)
+        .map(|number| {
+            let width = 2_000 + number;
+            let url = format!("{base}/width={width},height=2000,fit=cover,format=webp");
+            tokio::spawn(client.get(url).send())
+        })
+        .collect();
+    let (mut refused, mut waiting) = (0, Vec::new());
+    let mut giants = giants.into_iter();
+    // Of three hundred, at most a few dozen fit into lanes and queue.
+    while refused < CLIENTS / 2 {
+        let live = client.get(format!("{}/livez", server.url())).send().await;
+        assert_eq!(live.expect("an answer").status(), StatusCode::OK);
+        let ready = client.get(format!("{}/readyz", server.url())).send().await;
+        assert_eq!(ready.expect("an answer").status(), StatusCode::OK);
+        let mut giant = giants.next().expect("more than half are refused");
+        let brief = std::time::Duration::from_millis(100);
+        let Ok(answer) = tokio::time::timeout(brief, &mut giant).await else {
+            waiting.push(giant);
+            continue;
+        };
+        let answer = answer
+            .expect("it does not panic")
+            .expect("no connection breaks");
+        if answer.status() == StatusCode::OK {
+            continue;
+        }
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(answer.headers().contains_key("retry-after"));
+        let text = answer.text().await.expect("a text");
+        assert!(
+            text.starts_with("ERROR 9527") || text.starts_with("ERROR 9522"),
+            "{text}"
+        );
+        refused += 1;
+    }
+    for giant in waiting.into_iter().chain(giants) {
+        giant.abort();
+    }
+    let thumbnail = client
+        .get(format!("{base}/width=20,anim=false"))
+        .send()
+        .await;
+    let thumbnail = thumbnail.expect("an answer");
+    assert_eq!(thumbnail.status(), StatusCode::OK);
+    assert!(server.terminate().success());
+}

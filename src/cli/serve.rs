@@ -92,6 +92,7 @@ async fn serve(mut config: Config) -> Result<(), Failure> {
             list_v1_items: config.list_v1_items,
             upload_idle_timeout: config.upload_idle_timeout,
             batch_requests_per_second: config.batch_requests_per_second,
+            server_timing: config.server_timing,
             mount_prefix: config.mount_prefix.as_str().to_owned(),
         },
     );
@@ -243,6 +244,8 @@ fn service_settings(config: &Config) -> Settings {
         policy: config.policy(),
         render_threads: config.render_threads,
         render_queue: config.render_queue,
+        render_queue_timeout: config.render_queue_timeout,
+        avif_wait: config.avif_wait,
         source_timeout: config.source_timeout,
         source_redirects_max: config.source_redirects_max,
         remote: config.remote(),

@@ -75,6 +75,25 @@ pub(super) fn split(url: &str) -> Result<(&str, &str), Error> {
     Ok((host, path))
 }
 
+/// The host of an address, if it names one, and its path and query.
+pub(super) fn target(url: &str) -> Result<(Option<&str>, &str), Error> {
+    let (host, target) = match url.split_once("://") {
+        // The path of a remote image may hold an address.
+        Some((_, rest)) if !url.starts_with('/') => {
+            let (host, target) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+            (Some(host), target)
+        }
+        _ => (None, url),
+    };
+    let plain = |byte: u8| byte.is_ascii_graphic() && byte != b'#';
+    if !target.starts_with('/') || !url.bytes().all(plain) {
+        return Err(Error::Usage(format!(
+            "{url:?} must be an address with a path, percent-encoded and without fragment"
+        )));
+    }
+    Ok((host, target))
+}
+
 /// The key of this name of the account which the path names.
 async fn stored_key(
     path: &str,
@@ -105,6 +124,26 @@ pub(super) async fn stored_keys(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_target_keeps_its_query() {
+        for (url, parts) in [
+            (
+                "http://a.test:8/h/i?x=1",
+                Some((Some("a.test:8"), "/h/i?x=1")),
+            ),
+            (
+                "/cdn-cgi/image/w=1/http://b.test/",
+                Some((None, "/cdn-cgi/image/w=1/http://b.test/")),
+            ),
+            ("/h/i?x", Some((None, "/h/i?x"))),
+            ("h/i", None),
+            ("http://a.test", None),
+            ("/h i", None),
+        ] {
+            assert_eq!(target(url).ok(), parts, "{url}");
+        }
+    }
 
     #[test]
     fn an_address_is_split_before_its_path() {

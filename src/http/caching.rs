@@ -12,6 +12,9 @@ use model::{Source, Timestamp};
 
 use super::response::{self, Response};
 
+/// Seconds for which clients may keep what stands in for something better.
+pub(super) const SUBSTITUTE_TTL: u32 = 60;
+
 /// What a conditional request is compared with.
 pub(super) struct Conditions<'a> {
     /// Strong and quoted.

@@ -3,16 +3,16 @@
 
 use hyper::header::{ALLOW, CACHE_CONTROL, VARY};
 use hyper::{Method, Request, StatusCode};
-use model::{AccountHash, ImageId};
+use model::{AccountHash, ImageId, signed_url};
 use service::{Caching, Delivered, Delivery, DeliveryError, Rendered, Tier, Wanted};
 
 use super::App;
-use super::caching::Conditions;
-use super::hints;
+use super::caching::{Conditions, SUBSTITUTE_TTL};
 use super::path::decode_strictly;
 use super::refusal::{CF_IMAGES, CF_RESIZED, readable, refusal, refuse, secure, warn};
 use super::response::{self, Response};
 use super::route::DeliveryPath;
+use super::{explain, hints};
 
 pub(super) async fn answer<B>(app: &App, request: &Request<B>, path: DeliveryPath) -> Response {
     match *request.method() {
@@ -35,6 +35,12 @@ pub(super) async fn answer<B>(app: &App, request: &Request<B>, path: DeliveryPat
     let Ok(hash) = AccountHash::try_from(hash) else {
         return refuse(&DeliveryError::UnknownAccount);
     };
+    let rest = explain::asked(request.uri().query());
+    let explained = match &rest {
+        Some(rest) if explain::is_allowed(app, request, Some(&hash)).await => Some(rest),
+        _ => None,
+    };
+    let query = explained.map(String::as_str).or(request.uri().query());
     let delivery = Delivery {
         hash,
         id,
@@ -42,11 +48,38 @@ pub(super) async fn answer<B>(app: &App, request: &Request<B>, path: DeliveryPat
         accepts: hints::accepts(request.headers()),
         hints: hints::of(request.headers()),
         path: request.uri().path(),
-        query: request.uri().query(),
+        query: query.filter(|query| explained.is_none() || !query.is_empty()),
     };
+    if explained.is_some() {
+        return explain(app, request, &delivery).await;
+    }
     match deliver(app, request, &delivery).await {
         Ok(answer) => answer,
         Err(error) => refuse(&error),
+    }
+}
+
+/// What the answer would be, and why.
+async fn explain<B>(app: &App, request: &Request<B>, delivery: &Delivery<'_>) -> Response {
+    let mut all = explain::request(request);
+    all.insert("image".to_owned(), delivery.id.as_str().into());
+    match &delivery.wanted {
+        Wanted::Variant(name) => all.insert("variant".to_owned(), name.as_str().into()),
+        Wanted::Options(options) => all.insert("option_list".to_owned(), options.as_str().into()),
+    };
+    let signed = signed_url::signed_texts(delivery.path, delivery.query);
+    all.insert("signature_covers_one_of".to_owned(), signed.into());
+    let delivered = match app.service.open(delivery).await {
+        Ok(delivered) => delivered,
+        Err(error) => return explain::outcome(all, &refuse(&error), None),
+    };
+    match app.service.rendition(&delivered).await {
+        Ok(rendered) => {
+            let answer = present(app, request, &delivered, &rendered);
+            let explanation = delivered.explanation();
+            explain::outcome(all, &answer, Some((&explanation, &rendered)))
+        }
+        Err(error) => explain::outcome(all, &refuse(&error), None),
     }
 }
 
@@ -61,16 +94,31 @@ async fn deliver<B>(
         modified: delivered.uploaded,
         by_date: false,
     };
-    let mut answer = if conditions.are_met_by(request) {
-        conditions.not_modified()
-    } else {
-        let rendered = app.service.rendition(&delivered).await?;
-        let mut answer = conditions.answer(request, rendered.media_type, rendered.bytes.clone());
-        describe(&mut answer, &rendered);
-        answer
+    if conditions.are_met_by(request) {
+        let mut answer = conditions.not_modified();
+        mark(&mut answer, &delivered, false);
+        return Ok(answer);
+    }
+    let rendered = app.service.rendition(&delivered).await?;
+    Ok(present(app, request, &delivered, &rendered))
+}
+
+fn present<B>(
+    app: &App,
+    request: &Request<B>,
+    delivered: &Delivered,
+    rendered: &Rendered,
+) -> Response {
+    let conditions = Conditions {
+        etag: &delivered.etag_of(rendered),
+        modified: delivered.uploaded,
+        by_date: false,
     };
-    mark(&mut answer, &delivered);
-    Ok(answer)
+    let mut answer = conditions.answer(request, rendered.media_type, rendered.bytes.clone());
+    describe(&mut answer, rendered);
+    explain::time(app, &mut answer, rendered);
+    mark(&mut answer, delivered, rendered.is_substitute());
+    answer
 }
 
 /// Hash, image id and last segment. The segments between the two ends are the id; each is decoded
@@ -107,10 +155,16 @@ fn describe(answer: &mut Response, rendered: &Rendered) {
 }
 
 /// What 200, 206 and 304 have in common.
-fn mark(answer: &mut Response, delivered: &Delivered) {
+fn mark(answer: &mut Response, delivered: &Delivered, is_substitute: bool) {
     let cache_control = match delivered.caching {
+        Caching::Public(seconds) if is_substitute => {
+            format!("public, max-age={}", seconds.min(SUBSTITUTE_TTL))
+        }
         Caching::Public(seconds) => {
             format!("public, max-age={seconds}, stale-while-revalidate=7200")
+        }
+        Caching::Private(seconds) if is_substitute => {
+            format!("private, max-age={}", seconds.min(SUBSTITUTE_TTL))
         }
         Caching::Private(seconds) => format!("private, max-age={seconds}"),
     };

@@ -175,6 +175,18 @@ fn of_work(page: &mut Page, service: &Service) {
         page.sample(&[("lane", lane)], renderer.waiting());
     }
     page.counter(
+        "calotype_shed_total",
+        "Answers under load which were refused or in another format, by what was left undone.",
+    );
+    for (step, count) in meters.shed() {
+        page.sample(&[("step", step)], count);
+    }
+    page.counter(
+        "calotype_avif_late_total",
+        "Answers in another format because AVIF was not ready in time.",
+    );
+    page.sample(&[], meters.late());
+    page.counter(
         "calotype_source_fetches_total",
         "Requests to the origins of remote images by outcome.",
     );

@@ -77,6 +77,11 @@ pub(super) fn refuse(error: &DeliveryError) -> Response {
         DeliveryError::Font(_) => refusal(StatusCode::INTERNAL_SERVER_ERROR, 9410, &words),
         DeliveryError::SourceChanged => busy(&words),
         DeliveryError::Busy => busy("the service is too busy"),
+        DeliveryError::BusyForLarge => {
+            let mut answer = refusal(StatusCode::SERVICE_UNAVAILABLE, 9527, &words);
+            response::set(&mut answer, RETRY_AFTER, "2");
+            answer
+        }
         DeliveryError::Failed(cause) => {
             tracing::error!(error = %cause, source = ?std::error::Error::source(cause.as_ref()), "a delivery failed");
             refusal(StatusCode::INTERNAL_SERVER_ERROR, 9523, "internal error")

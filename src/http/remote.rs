@@ -11,12 +11,12 @@ use model::{RemotePath, split_authority};
 use service::{DeliveryError, Found, RemoteImage, RemoteRefusal, RemoteRequest, Rendered, Tier};
 
 use super::App;
-use super::caching::names_tag;
+use super::caching::{SUBSTITUTE_TTL, names_tag};
 use super::disposition;
 use super::error::ApiError;
-use super::hints;
 use super::refusal::{CF_RESIZED, refusal, refuse, secure, warn};
 use super::response::{self, Response};
+use super::{explain, hints};
 
 /// What a server like this one writes into `Via` when it fetches a source.
 const OWN_TOKEN: &str = "image-resizing";
@@ -40,6 +40,24 @@ pub(super) async fn answer<B>(
         response::set(&mut answer, ALLOW, "GET, HEAD");
         return answer;
     }
+    // The query of the request is that of the source.
+    let (address, query) = match path.source.split_once('?') {
+        Some((address, query)) => (address, Some(query)),
+        None => (path.source.as_str(), None),
+    };
+    let explained = match explain::asked(query) {
+        Some(rest) if explain::is_allowed(app, request, None).await => Some(RemotePath {
+            source: if rest.is_empty() {
+                address.to_owned()
+            } else {
+                format!("{address}?{rest}")
+            },
+            ..path.clone()
+        }),
+        _ => None,
+    };
+    let is_explained = explained.is_some();
+    let path = explained.as_ref().unwrap_or(path);
     let headers = request.headers();
     let mut hops = headers.get_all(VIA).iter();
     let wanted = RemoteRequest {
@@ -50,6 +68,9 @@ pub(super) async fn answer<B>(
         hints: hints::of(headers),
         looped: hops.any(|via| String::from_utf8_lossy(via.as_bytes()).contains(OWN_TOKEN)),
     };
+    if is_explained {
+        return explain(app, request, &wanted).await;
+    }
     let mut refused = None;
     for _ in 0..ATTEMPTS_MAX {
         match deliver(app, request, &wanted).await {
@@ -69,34 +90,82 @@ pub(super) async fn answer<B>(
     }
 }
 
+/// What the answer would be, and why.
+async fn explain<B>(app: &App, request: &Request<B>, wanted: &RemoteRequest<'_>) -> Response {
+    let mut all = explain::request(request);
+    all.insert("zone".to_owned(), wanted.host.into());
+    all.insert("option_list".to_owned(), wanted.path.options.clone().into());
+    all.insert("source_asked".to_owned(), wanted.path.source.clone().into());
+    let image = match app.service.open_remote(wanted).await {
+        Ok(image) => image,
+        Err(refusal) => return explain::outcome(all, &redirect_or_refuse(&refusal), None),
+    };
+    let rendered = match app.service.remote_rendition(&image).await {
+        Ok(rendered) => rendered,
+        Err(error) => {
+            let refusal = image.refused(error);
+            return explain::outcome(all, &redirect_or_refuse(&refusal), None);
+        }
+    };
+    let explanation = image.explanation();
+    let answer = complete(app, &image, &rendered);
+    explain::outcome(all, &answer, Some((&explanation, &rendered)))
+}
+
 async fn deliver<B>(
     app: &App,
     request: &Request<B>,
     wanted: &RemoteRequest<'_>,
 ) -> Result<Response, RemoteRefusal> {
     let image = app.service.open_remote(wanted).await?;
-    let mut answer = if is_known(request, &image) {
-        let mut answer = response::empty(StatusCode::NOT_MODIFIED);
-        response::set_text(&mut answer, CF_RESIZED, &state(&image, None));
-        answer
-    } else {
-        match app.service.remote_rendition(&image).await {
-            Ok(rendered) => present(&image, rendered),
-            Err(error) => return Err(image.refused(error)),
-        }
+    if is_known(request, image.etag.as_deref(), &image) {
+        return Ok(unchanged(&image, image.etag.as_deref()));
+    }
+    let rendered = match app.service.remote_rendition(&image).await {
+        Ok(rendered) => rendered,
+        Err(error) => return Err(image.refused(error)),
     };
-    mark(&mut answer, &image);
-    Ok(answer)
+    let etag = image.etag_of(&rendered);
+    if rendered.is_substitute() && is_known(request, etag.as_deref(), &image) {
+        return Ok(unchanged(&image, etag.as_deref()));
+    }
+    Ok(complete(app, &image, &rendered))
+}
+
+fn complete(app: &App, image: &RemoteImage, rendered: &Rendered) -> Response {
+    let etag = image.etag_of(rendered);
+    let is_brief = rendered.is_substitute() && image.cache_control.as_deref().is_none_or(is_long);
+    let mut answer = present(image, rendered);
+    explain::time(app, &mut answer, rendered);
+    mark(&mut answer, image, etag.as_deref());
+    if is_brief {
+        let brief = format!("public, max-age={SUBSTITUTE_TTL}");
+        response::set_text(&mut answer, CACHE_CONTROL, &brief);
+        answer.headers_mut().remove(EXPIRES);
+    }
+    answer
+}
+
+/// Whether caches may keep an answer with this `Cache-Control` for long, as far as that is said in the
+/// usual words.
+fn is_long(cache_control: &str) -> bool {
+    let cache_control = cache_control.to_ascii_lowercase();
+    let says = |word| cache_control.contains(word);
+    !(says("no-") || says("private") || says("must-revalidate"))
+}
+
+fn unchanged(image: &RemoteImage, etag: Option<&str>) -> Response {
+    let mut answer = response::empty(StatusCode::NOT_MODIFIED);
+    response::set_text(&mut answer, CF_RESIZED, &state(image, None));
+    mark(&mut answer, image, etag);
+    answer
 }
 
 /// Whether the client has the rendition already.
-fn is_known<B>(request: &Request<B>, image: &RemoteImage) -> bool {
+fn is_known<B>(request: &Request<B>, etag: Option<&str>, image: &RemoteImage) -> bool {
     let headers = request.headers();
     if headers.contains_key(IF_NONE_MATCH) {
-        return image
-            .etag
-            .as_deref()
-            .is_some_and(|tag| names_tag(request, tag));
+        return etag.is_some_and(|tag| names_tag(request, tag));
     }
     // Compared as text: clients send back what they were sent.
     let since = headers
@@ -105,9 +174,9 @@ fn is_known<B>(request: &Request<B>, image: &RemoteImage) -> bool {
     since.is_some() && since == image.last_modified.as_deref()
 }
 
-fn present(image: &RemoteImage, rendered: Rendered) -> Response {
-    let words = state(image, Some(&rendered));
-    let mut answer = response::bytes(StatusCode::OK, rendered.media_type, rendered.bytes);
+fn present(image: &RemoteImage, rendered: &Rendered) -> Response {
+    let words = state(image, Some(rendered));
+    let mut answer = response::bytes(StatusCode::OK, rendered.media_type, rendered.bytes.clone());
     response::set_text(&mut answer, CF_RESIZED, &words);
     answer.extensions_mut().insert(rendered.tier);
     if let Some(text) = &image.disposition {
@@ -128,8 +197,15 @@ fn state(image: &RemoteImage, rendered: Option<&Rendered>) -> String {
     let from_memory = rendered.is_some_and(|rendered| rendered.tier == Tier::Memory);
     let state = if from_memory { "ram" } else { "ok" };
     let mut words = format!("internal={state}/{source}");
+    let times = rendered.and_then(|rendered| rendered.times);
+    if let Some(times) = times {
+        let _ = write!(words, " q={}", times.queue.as_millis());
+    }
     if let Found::Fetched([head, body]) = image.found {
         let _ = write!(words, " n={}+{}", head.as_millis(), body.as_millis());
+    }
+    if let Some(times) = times {
+        let _ = write!(words, " c={}", times.render.as_millis());
     }
     words.push_str(concat!(" v=", env!("CARGO_PKG_VERSION")));
     if let Some(rendered) = rendered {
@@ -139,8 +215,8 @@ fn state(image: &RemoteImage, rendered: Option<&Rendered>) -> String {
 }
 
 /// What 200 and 304 have in common.
-fn mark(answer: &mut Response, image: &RemoteImage) {
-    forward(answer, ETAG, image.etag.as_deref());
+fn mark(answer: &mut Response, image: &RemoteImage, etag: Option<&str>) {
+    forward(answer, ETAG, etag);
     forward(answer, LAST_MODIFIED, image.last_modified.as_deref());
     forward(answer, CACHE_CONTROL, image.cache_control.as_deref());
     forward(answer, EXPIRES, image.expires.as_deref());

@@ -34,6 +34,8 @@ pub(crate) struct Wishes {
     pub(crate) source_timeout: Duration,
     pub(crate) batch_requests_per_second: u32,
     pub(crate) render_queue: usize,
+    pub(crate) avif_wait: Option<Duration>,
+    pub(crate) server_timing: bool,
     pub(crate) header_timeout: Duration,
     pub(crate) remote: RemoteSettings,
 }
@@ -47,6 +49,8 @@ impl Default for Wishes {
             source_timeout: Duration::from_secs(30),
             batch_requests_per_second: 10_000,
             render_queue: 256,
+            avif_wait: None,
+            server_timing: false,
             header_timeout: Duration::from_secs(10),
             remote: RemoteSettings::default(),
         }
@@ -131,6 +135,8 @@ impl Server {
             policy: Policy::default(),
             render_threads: 2,
             render_queue: wishes.render_queue,
+            render_queue_timeout: Duration::from_mins(1),
+            avif_wait: wishes.avif_wait,
             source_timeout: wishes.source_timeout,
             source_redirects_max: 5,
             remote: RemoteSettings {
@@ -163,6 +169,7 @@ impl Server {
                 list_v1_items: true,
                 upload_idle_timeout: wishes.upload_idle_timeout,
                 batch_requests_per_second: wishes.batch_requests_per_second,
+                server_timing: wishes.server_timing,
                 mount_prefix: "/base".to_owned(),
             },
         );

@@ -8,11 +8,13 @@ mod batch;
 mod binding;
 mod delivery;
 mod direct_upload;
+mod explain;
 mod harness;
 mod images;
 mod keys_and_variants;
 mod leaving;
 mod lists;
+mod load;
 mod metrics;
 #[path = "../support/origin.rs"]
 mod origin;

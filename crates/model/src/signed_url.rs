@@ -72,18 +72,7 @@ pub fn verify(
             }
         }
     };
-    let is_sig = |pair: &str| pair == "sig" || pair.starts_with("sig=");
-    let rest: Vec<&str> = pairs().filter(|pair| !is_sig(pair)).collect();
-    let mut accepted = Vec::new();
-    for path in both_paths(path) {
-        accepted.push(format!("{path}?{}", rest.join("&")));
-        // The bare path also signs an address with an expiry: whoever holds that signature holds
-        // one which never expires, and the expiry is enforced all the same.
-        accepted.push(path.clone());
-        if let Some(text) = expiry_text {
-            accepted.push(format!("{path}?exp={text}"));
-        }
-    }
+    let accepted = signed_texts(path, Some(query));
     let signed = unhex(&signature).is_some_and(|tag| {
         keys.iter().any(|key| {
             let key = hmac_key(key);
@@ -96,6 +85,26 @@ pub fn verify(
     } else {
         Err(Refusal::Mismatch)
     }
+}
+
+/// The texts of which one must be signed for this address, as requested.
+pub fn signed_texts(path: &str, query: Option<&str>) -> Vec<String> {
+    let query = query.unwrap_or("");
+    let pairs = || query.split('&').filter(|pair| !pair.is_empty());
+    let expiry = pairs().find_map(|pair| pair.strip_prefix("exp="));
+    let is_sig = |pair: &str| pair == "sig" || pair.starts_with("sig=");
+    let rest: Vec<&str> = pairs().filter(|pair| !is_sig(pair)).collect();
+    let mut texts = Vec::new();
+    for path in both_paths(path) {
+        texts.push(format!("{path}?{}", rest.join("&")));
+        // The bare path also signs an address with an expiry: whoever holds that signature holds
+        // one which never expires, and the expiry is enforced all the same.
+        texts.push(path.clone());
+        if let Some(text) = expiry {
+            texts.push(format!("{path}?exp={text}"));
+        }
+    }
+    texts
 }
 
 /// The path with and without the prefix: which of them is signed is not published.

@@ -1,11 +1,12 @@
-//! How much memory a job takes, told from its header before anything is decoded. It is an estimate
-//! from above for pictures of some size; what small ones need besides is in `SPARE_BYTES`.
+//! How much memory and work a job takes, told from its header before anything is decoded. Of memory it
+//! is an estimate from above for pictures of some size; what small ones need besides is in
+//! `SPARE_BYTES`. Of work it is a rough one, which tells quick jobs from giants.
 
-use model::transform::{Format, Upscale};
+use model::transform::{Format, Quality, Upscale};
 use model::{Fit, Limits, MediaType, Transform};
 
 use crate::plan::Plan;
-use crate::{Engine, Error, Header, describe, look, perceptual, svg};
+use crate::{Accepts, Engine, Error, Header, describe, look, negotiate, perceptual, svg};
 
 /// Tables of codecs and of profiles, and what else does not grow with the picture.
 const SPARE_BYTES: u64 = 4 * 1024 * 1024;
@@ -100,6 +101,69 @@ pub(crate) fn of_rendering(header: &Header, transform: &Transform, engine: &Engi
     of_decoding(header, eighths) + made * MADE_BYTES + generated + look + scored
 }
 
+/// Work of a rendering, in pixels of a JPEG which is decoded: those of its stages, each by what a pixel
+/// takes there.
+pub(crate) fn of_work(
+    header: &Header,
+    transform: &Transform,
+    accepts: Accepts,
+    engine: &Engine,
+) -> u64 {
+    let (limits, light) = (engine.limits(), engine.policy().resize_light);
+    let Ok(plan) = Plan::new(header, transform, None, 0, limits, light) else {
+        return 0;
+    };
+    if transform.format == Format::Json
+        && transform.trim.border.is_none()
+        && !describe::needs_pixels(transform)
+    {
+        return 0;
+    }
+    let animated = header.is_animated() && negotiate::keeps_animation(transform);
+    let frames = if animated {
+        u64::from(header.frames)
+    } else {
+        1
+    };
+    let area = u64::from(header.width) * u64::from(header.height);
+    let made = u64::from(plan.size.0) * u64::from(plan.size.1);
+    let searches = match transform.quality {
+        Some(Quality::Number(_)) | None => 1,
+        // The number is searched by trying.
+        Some(_) => 4,
+    };
+    let encoded = match transform.format {
+        Format::Json | Format::Rgb | Format::Rgba | Format::Svg => 1,
+        _ if animated => 30,
+        Format::Avif => 50,
+        Format::Auto if accepts.avif => 50,
+        Format::Webp => 20,
+        Format::Auto if accepts.webp => 20,
+        Format::Png | Format::PngForce | Format::Gif => 30,
+        Format::Jpeg | Format::BaselineJpeg => 5,
+        Format::Standard | Format::Auto => match header.format {
+            MediaType::Png | MediaType::Webp | MediaType::Gif | MediaType::Svg => 30,
+            _ => 5,
+        },
+    };
+    let steps = 2 * plan.steps.len() as u64;
+    let each = area * decoding_work(header.format) + made * (steps + encoded * searches);
+    each.saturating_mul(frames)
+}
+
+/// Work of decoding a pixel.
+fn decoding_work(format: MediaType) -> u64 {
+    match format {
+        MediaType::Jpeg => 1,
+        MediaType::Tiff | MediaType::Bmp | MediaType::Ico => 2,
+        MediaType::Png | MediaType::Gif | MediaType::Webp => 4,
+        MediaType::Avif => 6,
+        MediaType::Heic => 12,
+        MediaType::Jxl => 20,
+        MediaType::Svg => 0,
+    }
+}
+
 /// Bytes of a picture which waits to be drawn.
 pub(crate) fn of_holding((width, height): (u32, u32)) -> u64 {
     u64::from(width) * u64::from(height) * 4
@@ -156,6 +220,35 @@ mod tests {
         assert_eq!(cost(MediaType::Jpeg, "width=400"), jpeg);
         assert_eq!(cost(MediaType::Jpeg, "format=json"), 0);
         assert_eq!(cost(MediaType::Jpeg, "format=webp"), area * (8 + 6 + 16));
+    }
+
+    #[test]
+    fn thumbnails_are_less_work_than_what_is_made_of_much_or_into_avif() {
+        let engine = Engine::default();
+        let work = |format, options: &str, avif| {
+            let transform: Transform = options.parse().unwrap();
+            let accepts = Accepts { avif, webp: false };
+            of_work(&header(format), &transform, accepts, &engine)
+        };
+        let thumbnail = work(MediaType::Jpeg, "width=200,format=auto", false);
+        assert!((12_000_000..13_000_000).contains(&thumbnail), "{thumbnail}");
+        let avif = work(MediaType::Jpeg, "width=1200,format=auto", true);
+        assert!(avif > 12_000_000 + 50 * 1_080_000 - 1, "{avif}");
+        let tried = work(
+            MediaType::Jpeg,
+            "width=1200,format=avif,quality=high",
+            false,
+        );
+        assert!(tried > 3 * avif, "{tried}");
+        assert!(work(MediaType::Jxl, "width=20", false) > 240_000_000);
+        assert_eq!(work(MediaType::Jxl, "format=json", false), 0);
+        let animated = Header {
+            frames: 10,
+            ..header(MediaType::Gif)
+        };
+        let transform = "width=20".parse().unwrap();
+        let animated = of_work(&animated, &transform, Accepts::default(), &engine);
+        assert!(animated > 10 * 48_000_000, "{animated}");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use model::transform::binding::Command;
 use model::{Limits, MediaType, Policy, Transform};
 
 use crate::encode::avif::Encoders;
+use crate::plan::Plan;
 use crate::vision::{FaceDetector, Models, Segmenter, Upscaler};
 use crate::{
     Accepts, Assets, Cancel, Composition, Error, Header, Input, Rendition, composition, cost,
@@ -177,6 +178,20 @@ impl Engine {
     pub fn rendering_bytes(&self, source: &[u8], transform: &Transform) -> u64 {
         self.inspect_for(source, transform)
             .map_or(0, |header| cost::of_rendering(&header, transform, self))
+    }
+
+    /// Work of [`Engine::render`] without an overlay, estimated from the header: in pixels of a JPEG
+    /// which is decoded, a few nanoseconds each.
+    pub fn rendering_work(&self, source: &[u8], transform: &Transform, accepts: Accepts) -> u64 {
+        let header = self.inspect(source);
+        header.map_or(0, |header| cost::of_work(&header, transform, accepts, self))
+    }
+
+    /// Pixels of the longest side of what is made of an image with this header, if it can be made.
+    pub fn longest_side(&self, header: &Header, transform: &Transform) -> Option<u32> {
+        let light = self.policy().resize_light;
+        let plan = Plan::new(header, transform, None, 0, self.limits(), light).ok()?;
+        Some(plan.size.0.max(plan.size.1))
     }
 
     /// Bytes which [`Engine::verify`] takes besides its source, estimated from the header.

@@ -46,6 +46,9 @@ pub struct Composed {
     pub height: u32,
 }
 
+/// Work for each byte of memory which a program takes: a pixel takes some bytes.
+const WORK_OF_BYTE: u64 = 2;
+
 impl Service {
     /// What the header of an image says.
     pub fn inspect(&self, bytes: &[u8]) -> Result<Header, DeliveryError> {
@@ -63,11 +66,13 @@ impl Service {
         })?;
         let cancel = Cancel::at(Instant::now() + self.settings.limits.render_deadline);
         let _stop = CancelOnDrop(cancel.clone());
-        let _turn = self.renderer.turn().await?;
         let needed = self
             .engine
             .composing_bytes(&inputs(&program), &program.commands);
-        let share = self.memory.share(needed).await?;
+        // What a program does with pixels is known by how much memory they take.
+        let lane = self.lane_of(needed.saturating_mul(WORK_OF_BYTE), needed);
+        let _turn = self.lanes.turn(lane).await?;
+        let share = self.share(lane, needed).await?;
         let engine = self.engine.clone();
         let work = move || {
             for input in &program.inputs {
@@ -92,7 +97,7 @@ impl Service {
         };
         let mut size = (0, 0);
         let composing = async {
-            let made = self.renderer.run(work).await?;
+            let made = self.lanes.get(lane).run(work).await?;
             let made = made.map_err(|error| DeliveryError::Pixels(Arc::new(error)))?;
             size = (made.width, made.height);
             Ok(Rendered {
@@ -100,6 +105,8 @@ impl Service {
                 bytes: made.bytes.into(),
                 warnings: made.warnings.iter().map(ToString::to_string).collect(),
                 tier: Tier::Made,
+                times: None,
+                substitute: None,
             })
         };
         let rendered = self.meters.watch(composing).await?;

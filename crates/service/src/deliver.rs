@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use model::transform::{Format, Formats};
 use model::{
     Account, AccountHash, AccountId, Image, ImageId, InvalidSource, MediaType, Source, Timestamp,
     Transform, VariantName, signed_url,
 };
-use pixels::Accepts;
+use pixels::{Accepts, Header};
 use store::RenditionKey;
 
-use crate::rendering::{Job, Rendering, short};
+use crate::rendering::{Job, Rendered, Rendering, short};
 use crate::{ClientHints, Error, FetchError, HintsUsed, Service, images};
 
 /// A request for a rendition, parsed.
@@ -67,8 +68,8 @@ pub struct Delivered {
     pub hints_used: HintsUsed,
     account: AccountId,
     id: ImageId,
-    source: Source,
-    job: Job,
+    pub(crate) source: Source,
+    pub(crate) job: Job,
 }
 
 /// How long clients may keep a rendition, in seconds.
@@ -125,6 +126,9 @@ pub enum DeliveryError {
     /// A font was not fetched.
     #[error("font for text could not be fetched: {0}")]
     Font(String),
+    /// Too much work is waiting for one of so much.
+    #[error("the service is busy and can't handle large images right now")]
+    BusyForLarge,
     /// Too much work is waiting.
     #[error("the service is too busy")]
     Busy,
@@ -179,11 +183,20 @@ impl Service {
             blob: source.blob.clone(),
             transform: self.digest_of("", &transform, accepts),
         };
-        let etag = format!("\"cf-{}:{}\"", short(&key.transform), short(&source.sha256));
+        let etag = etag_of(&key.transform, &source);
+        let header = Header {
+            format: source.format,
+            width: source.width,
+            height: source.height,
+            frames: 1,
+            orientation: 1,
+        };
         let job = Job {
             key,
             transform,
             accepts,
+            version: String::new(),
+            header: Some(header),
             kept: true,
             judged: true,
         };
@@ -229,18 +242,43 @@ impl Service {
     pub async fn rendition(&self, delivered: &Delivered) -> Rendering {
         let (service, source) = (self.clone(), delivered.source.clone());
         let (account, id) = (delivered.account.clone(), delivered.id.clone());
-        let load = move || async move {
-            if let Some(bytes) = service.blobs.get(&source.blob).await? {
-                return Ok(bytes);
-            }
-            Err(if service.is_lost(&account, &id, &source).await? {
-                images::lost(&source).into()
-            } else {
-                DeliveryError::ImageNotFound
-            })
+        let load = move || {
+            let (service, source) = (service.clone(), source.clone());
+            let (account, id) = (account.clone(), id.clone());
+            load(service, account, id, source)
         };
         self.find_or_render(&delivered.job, load).await
     }
+}
+
+impl Delivered {
+    /// The tag of what was found or made, which may stand in for that which was asked for.
+    pub fn etag_of(&self, rendered: &Rendered) -> String {
+        match &rendered.substitute {
+            Some(digest) => etag_of(digest, &self.source),
+            None => self.etag.clone(),
+        }
+    }
+}
+
+fn etag_of(digest: &[u8; 32], source: &Source) -> String {
+    format!("\"cf-{}:{}\"", short(digest), short(&source.sha256))
+}
+
+async fn load(
+    service: Service,
+    account: AccountId,
+    id: ImageId,
+    source: Source,
+) -> Result<Bytes, DeliveryError> {
+    if let Some(bytes) = service.blobs.get(&source.blob).await? {
+        return Ok(bytes);
+    }
+    Err(if service.is_lost(&account, &id, &source).await? {
+        images::lost(&source).into()
+    } else {
+        DeliveryError::ImageNotFound
+    })
 }
 
 fn open_flexible(

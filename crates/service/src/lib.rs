@@ -8,6 +8,7 @@ mod cursor;
 mod deliver;
 mod direct_upload;
 mod error;
+mod explanation;
 mod fetch;
 mod flights;
 mod freshness;
@@ -15,6 +16,7 @@ mod hints;
 pub mod holdings;
 mod images;
 mod keys;
+mod load;
 mod memory;
 mod meters;
 mod remote;
@@ -36,6 +38,7 @@ pub use binding::{Composed, Program, ProgramInput};
 pub use deliver::{Caching, Delivered, Delivery, DeliveryError, Wanted};
 pub use direct_upload::{DirectUpload, NewDirectUpload};
 pub use error::Error;
+pub use explanation::{Explanation, Times};
 pub use fetch::{FetchError, Fetcher, Network, Ports, Reach};
 pub use hints::{ClientHints, HintsUsed};
 pub use images::{Blob, Page, PageRequest, Stats, Walk, WalkRequest};
@@ -57,9 +60,9 @@ pub struct Service {
     renditions: Arc<Renditions>,
     disk_space: Arc<DiskSpace>,
     engine: Engine,
-    renderer: Arc<Renderer>,
+    lanes: Arc<load::Lanes>,
     /// For the pixels of renderings and uploads.
-    memory: memory::Memory,
+    memory: memory::RenderMemory,
     /// Judges uploads: a lane of their own, so that deliveries to strangers cannot stop them.
     judge: Arc<Renderer>,
     /// Held while a variant changes. Other nodes are met by comparing before writing.
@@ -108,12 +111,8 @@ impl Service {
             renditions: Arc::new(renditions),
             disk_space: Arc::new(disk_space),
             engine: Engine::new(settings.limits.clone(), settings.policy.clone()),
-            memory: memory::Memory::new(settings.render_memory_bytes),
-            renderer: Arc::new(Renderer::start(
-                "render",
-                settings.render_threads,
-                settings.render_queue,
-            )?),
+            memory: memory::RenderMemory::new(settings.render_memory_bytes),
+            lanes: Arc::new(load::Lanes::start(&settings)?),
             judge: Arc::new(Renderer::start(
                 "judge",
                 settings.render_threads,
@@ -142,8 +141,13 @@ impl Service {
     }
 
     /// The lanes of CPU work, by name.
-    pub fn lanes(&self) -> [(&'static str, &Renderer); 2] {
-        [("render", &self.renderer), ("judge", &self.judge)]
+    pub fn lanes(&self) -> [(&'static str, &Renderer); 4] {
+        [
+            ("render", self.lanes.get(load::Lane::Light)),
+            ("heavy", self.lanes.get(load::Lane::Heavy)),
+            ("later", self.lanes.get(load::Lane::Later)),
+            ("judge", &self.judge),
+        ]
     }
 
     /// Bytes of renditions in memory and on disk.

@@ -53,6 +53,48 @@ impl Memory {
     }
 }
 
+/// Bytes of one memory or of both.
+pub(crate) type Shares = [Option<Share>; 2];
+
+/// Memory for pixels. A quarter of it is for what is light, which so never waits for a giant.
+#[derive(Clone, Debug)]
+pub(crate) struct RenderMemory {
+    light: Memory,
+    rest: Memory,
+}
+
+impl RenderMemory {
+    pub(crate) fn new(bytes: u64) -> Self {
+        let light = bytes / 4;
+        Self {
+            light: Memory::new(light),
+            rest: Memory::new(bytes - light),
+        }
+    }
+
+    /// Whether so many bytes are little enough to be light.
+    pub(crate) fn is_light(&self, bytes: u64) -> bool {
+        bytes.div_ceil(UNIT_BYTES) <= self.light.all.into()
+    }
+
+    /// Waits for memory of its own for what is light.
+    pub(crate) async fn share_light(&self, bytes: u64) -> Result<Shares, Error> {
+        Ok([Some(self.light.share(bytes).await?), None])
+    }
+
+    /// Waits for memory for anything else. What needs more than there is for that takes of the
+    /// quarter as well, and what needs more than all runs alone.
+    pub(crate) async fn share(&self, bytes: u64) -> Result<Shares, Error> {
+        let most = u64::from(self.rest.all) * UNIT_BYTES;
+        let rest = self.rest.share(bytes).await?;
+        let light = match bytes.saturating_sub(most) {
+            0 => None,
+            more => Some(self.light.share(more).await?),
+        };
+        Ok([Some(rest), light])
+    }
+}
+
 /// What a body takes whose length is not known, to begin with.
 const UNKNOWN_BYTES: u64 = 1 << 20;
 
@@ -135,6 +177,26 @@ mod tests {
         assert!(poll!(small.as_mut()).is_pending());
         drop(huge);
         small.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_is_light_does_not_wait_for_giants_but_for_what_needs_everything() {
+        let memory = RenderMemory::new(8 * UNIT_BYTES);
+        assert!(memory.is_light(2 * UNIT_BYTES) && !memory.is_light(2 * UNIT_BYTES + 1));
+        let giant = memory.share(6 * UNIT_BYTES).await.unwrap();
+        let mut next = Box::pin(memory.share(6 * UNIT_BYTES));
+        assert!(poll!(next.as_mut()).is_pending());
+        let light = memory.share_light(2 * UNIT_BYTES).await.unwrap();
+        drop(giant);
+        drop(next.await.unwrap());
+        let mut all = Box::pin(memory.share(u64::MAX));
+        assert!(poll!(all.as_mut()).is_pending());
+        drop(light);
+        let all = all.await.unwrap();
+        let mut light = Box::pin(memory.share_light(1));
+        assert!(poll!(light.as_mut()).is_pending());
+        drop(all);
+        light.await.unwrap();
     }
 
     #[tokio::test]

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use crate::deliver::DeliveryError;
+use crate::load::Shed;
 use crate::rendering::{Rendered, Tier};
 
 /// Counts since the start. Counting takes no lock, so the counts of one reading may be a moment
@@ -17,6 +18,8 @@ pub struct Meters {
     stored_bytes: AtomicU64,
     refused: AtomicU64,
     fetches: [AtomicU64; Fetch::ALL.len()],
+    shed: [AtomicU64; Shed::STEPS.len()],
+    late: AtomicU64,
 }
 
 /// How a request to an origin went.
@@ -88,6 +91,27 @@ impl Meters {
         Fetch::ALL.into_iter().zip(counts)
     }
 
+    /// Answers under load which were refused or in another format, by what was left undone.
+    pub fn shed(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let counts = self.shed.iter().map(|count| count.load(Relaxed));
+        Shed::STEPS.map(Shed::as_str).into_iter().zip(counts)
+    }
+
+    /// Answers in another format because AVIF was not ready in time.
+    pub fn late(&self) -> u64 {
+        self.late.load(Relaxed)
+    }
+
+    pub(crate) fn count_late(&self) {
+        self.late.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn count_shed(&self, shed: Shed) {
+        if let Some(step) = Shed::STEPS.iter().position(|step| *step == shed) {
+            self.shed[step].fetch_add(1, Relaxed);
+        }
+    }
+
     pub(crate) fn count_fetch(&self, fetch: Fetch) {
         self.fetches[fetch as usize].fetch_add(1, Relaxed);
     }
@@ -125,7 +149,7 @@ impl Meters {
                 let found = RENDERED.iter().position(|row| row.0 == media_type);
                 Some(found.unwrap_or(OTHER))
             }
-            Err(DeliveryError::Busy) => Some(BUSY),
+            Err(DeliveryError::Busy | DeliveryError::BusyForLarge) => Some(BUSY),
             // It is begun anew with the source of now.
             Err(DeliveryError::SourceChanged) => None,
             Err(DeliveryError::Failed(_)) => Some(FAILED),
@@ -212,6 +236,8 @@ mod tests {
             bytes: bytes::Bytes::new(),
             warnings: Vec::new(),
             tier: Tier::Made,
+            times: None,
+            substitute: None,
         };
         for outcome in [
             Ok(made("image/avif")),

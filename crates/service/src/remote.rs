@@ -6,7 +6,7 @@ use pixels::Accepts;
 use store::RenditionKey;
 
 use crate::hints::{ClientHints, HintsUsed};
-use crate::rendering::{Job, Rendering, short};
+use crate::rendering::{Job, Rendered, Rendering, short};
 use crate::sources::{Found, Known, SourceAsk};
 use crate::{DeliveryError, FetchError, Service};
 
@@ -50,8 +50,8 @@ pub struct RemoteImage {
     pub found: Found,
     redirect: Option<String>,
     ask: SourceAsk,
-    known: Known,
-    job: Job,
+    pub(crate) known: Known,
+    pub(crate) job: Job,
 }
 
 /// Why a remote image is not delivered.
@@ -163,6 +163,8 @@ impl Service {
             },
             transform,
             accepts,
+            version,
+            header: None,
             kept: record.freshness().storable,
             judged: false,
         };
@@ -196,12 +198,15 @@ impl Service {
     /// The bytes, from a cache or rendered. Concurrent calls for one rendition render it once.
     pub async fn remote_rendition(&self, image: &RemoteImage) -> Rendering {
         let (service, ask, known) = (self.clone(), image.ask.clone(), image.known.clone());
-        let load = move || async move {
-            if let Some(bytes) = known.bytes {
-                return Ok(bytes);
+        let load = move || {
+            let (service, ask, known) = (service.clone(), ask.clone(), known.clone());
+            async move {
+                if let Some(bytes) = known.bytes {
+                    return Ok(bytes);
+                }
+                let kept = service.source_bytes(&ask, &known.record).await?;
+                kept.ok_or(DeliveryError::SourceChanged)
             }
-            let kept = service.source_bytes(&ask, &known.record).await?;
-            kept.ok_or(DeliveryError::SourceChanged)
         };
         let rendering = self.find_or_render(&image.job, load).await;
         if !matches!(rendering, Err(DeliveryError::SourceChanged)) {
@@ -213,12 +218,23 @@ impl Service {
         let Some(bytes) = again.bytes.filter(|_| same) else {
             return Err(DeliveryError::SourceChanged);
         };
-        let load = move || async move { Ok(bytes) };
+        let load = move || std::future::ready(Ok(bytes.clone()));
         self.find_or_render(&image.job, load).await
     }
 }
 
 impl RemoteImage {
+    /// The tag of what was found or made, which may stand in for that which was asked for.
+    pub fn etag_of(&self, rendered: &Rendered) -> Option<String> {
+        match &rendered.substitute {
+            Some(digest) => {
+                let etag = self.known.record.headers.etag.as_deref();
+                etag.map(|etag| tag_of(&short(digest), etag))
+            }
+            None => self.etag.clone(),
+        }
+    }
+
     /// The refusal of this image.
     pub fn refused(self, error: DeliveryError) -> RemoteRefusal {
         RemoteRefusal::new(error, self.redirect)

@@ -67,6 +67,11 @@ impl Renderer {
         self.threads
     }
 
+    /// How many may wait.
+    pub fn waiting_max(&self) -> usize {
+        self.in_line_max
+    }
+
     /// How many jobs run.
     pub fn running(&self) -> usize {
         self.queue.lock().running

@@ -5,13 +5,16 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use model::Transform;
-use pixels::{Accepts, Cancel, Engine, RenditionFormat, Request};
+use model::transform::Format;
+use pixels::{Accepts, Cancel, Engine, Header, RenditionFormat, Request};
 use quick_cache::sync::Cache;
 use ring::digest;
 use store::{RenditionKey, StoredRendition};
+use tokio::time::timeout;
 
 use crate::flights::Flying;
-use crate::{DeliveryError, Service};
+use crate::load::{AVIF_SIDE_LOADED, Lane, Shed};
+use crate::{DeliveryError, Service, Times};
 
 /// Changes whenever the same source and transform would give other bytes.
 const ENGINE: &str = "6";
@@ -22,10 +25,21 @@ pub(crate) struct Job {
     pub(crate) key: RenditionKey,
     pub(crate) transform: Transform,
     pub(crate) accepts: Accepts,
+    /// Of the source, as the key holds it.
+    pub(crate) version: String,
+    /// Of the source, if it is known before the source is read.
+    pub(crate) header: Option<Header>,
     /// Whether the rendition may be kept beyond the requests which wait for it.
     pub(crate) kept: bool,
     /// Whether the format of the source was judged when it was uploaded.
     pub(crate) judged: bool,
+}
+
+impl Job {
+    /// Whether AVIF is chosen by negotiation, so that the next format would do.
+    fn may_be_avif(&self) -> bool {
+        self.transform.format == Format::Auto && self.accepts.avif
+    }
 }
 
 /// A rendition, or a description of an image.
@@ -39,6 +53,17 @@ pub struct Rendered {
     pub warnings: Vec<String>,
     /// Where they were found.
     pub tier: Tier,
+    /// Where the time went, if it was made just now.
+    pub times: Option<Times>,
+    /// The digest of the rendition which stands in for that which was asked for.
+    pub(crate) substitute: Option<[u8; 32]>,
+}
+
+impl Rendered {
+    /// Whether something better is delivered at another time.
+    pub fn is_substitute(&self) -> bool {
+        self.substitute.is_some()
+    }
 }
 
 /// Where a rendition was found.
@@ -72,6 +97,8 @@ impl From<StoredRendition> for Rendered {
             bytes: stored.bytes,
             warnings: stored.warnings,
             tier: Tier::Disk,
+            times: None,
+            substitute: None,
         }
     }
 }
@@ -102,13 +129,11 @@ impl Drop for CancelOnDrop {
 
 impl Service {
     /// The rendition, from memory, from disk or rendered from what `load` brings. Concurrent calls
-    /// for one key load and render once.
-    pub(crate) async fn find_or_render<F>(
-        &self,
-        job: &Job,
-        load: impl FnOnce() -> F + Send + 'static,
-    ) -> Rendering
+    /// for one key load and render once. Under load, or where AVIF is not ready in time, it is that of
+    /// the next format.
+    pub(crate) async fn find_or_render<L, F>(&self, job: &Job, load: L) -> Rendering
     where
+        L: Fn() -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Result<Bytes, DeliveryError>> + Send + 'static,
     {
         let rendering = self.find(job, load).await;
@@ -118,27 +143,92 @@ impl Service {
         rendering
     }
 
-    async fn find<F>(&self, job: &Job, load: impl FnOnce() -> F + Send + 'static) -> Rendering
+    async fn find<L, F>(&self, job: &Job, load: L) -> Rendering
     where
+        L: Fn() -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Result<Bytes, DeliveryError>> + Send + 'static,
     {
+        if let Some(found) = self.find_kept(job).await {
+            return found;
+        }
+        if !job.may_be_avif() {
+            return self.flight(job, None, load).await;
+        }
+        let side = job.header.as_ref();
+        let side = side.and_then(|header| self.engine.longest_side(header, &job.transform));
+        if side.is_some_and(|side| side > self.engine.policy().avif_side_auto) {
+            return self.flight(job, None, load).await;
+        }
+        let shed = self.lanes.shed();
+        let spared = match shed {
+            Shed::Nothing => false,
+            Shed::LargeAvif => side.is_none_or(|side| side > AVIF_SIDE_LOADED),
+            Shed::Avif | Shed::Large => true,
+        };
+        if spared {
+            self.meters.count_shed(shed.min(Shed::Avif));
+            return self.without_avif(job, load).await;
+        }
+        let Some(wait) = self.settings.avif_wait else {
+            return self.flight(job, None, load).await;
+        };
+        let flight = self.flight(job, Some(Lane::Later), load.clone());
+        match timeout(wait, flight.clone()).await {
+            Ok(Err(DeliveryError::Busy)) => {}
+            Ok(rendering) => return rendering,
+            // For those who ask later. They are bounded by the queue of their lane.
+            Err(_) => drop(tokio::spawn(flight)),
+        }
+        self.meters.count_late();
+        self.without_avif(job, load).await
+    }
+
+    /// The rendition as it is for clients which do not take AVIF.
+    async fn without_avif<L, F>(&self, job: &Job, load: L) -> Rendering
+    where
+        L: Fn() -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = Result<Bytes, DeliveryError>> + Send + 'static,
+    {
+        let accepts = Accepts {
+            avif: false,
+            ..job.accepts
+        };
+        let digest = self.digest_of(&job.version, &job.transform, accepts);
+        let next = Job {
+            key: RenditionKey {
+                transform: digest,
+                ..job.key.clone()
+            },
+            accepts,
+            ..job.clone()
+        };
+        let rendered = match self.find_kept(&next).await {
+            Some(found) => found?,
+            None => self.flight(&next, None, load).await?,
+        };
+        Ok(Rendered {
+            substitute: Some(digest),
+            ..rendered
+        })
+    }
+
+    /// What is in the caches, or known not to work.
+    async fn find_kept(&self, job: &Job) -> Option<Rendering> {
         if job.kept {
             if let Some(ready) = self.renditions.get_ready(&job.key) {
                 let tier = Tier::Memory;
-                return Ok(Rendered {
+                return Some(Ok(Rendered {
                     tier,
                     ..ready.into()
-                });
+                }));
             }
             if let Some(stored) = self.renditions.get(&job.key).await {
-                return Ok(stored.into());
+                return Some(Ok(stored.into()));
             }
         }
         let refused = self.refusals.get(&job.key);
-        if let Some(refusal) = refused.filter(|refusal| Instant::now() < refusal.until) {
-            return Err(DeliveryError::Pixels(refusal.error));
-        }
-        self.flight(job, load).await
+        let refused = refused.filter(|refusal| Instant::now() < refusal.until);
+        refused.map(|refusal| Err(DeliveryError::Pixels(refusal.error)))
     }
 
     /// Remembers that a source cannot be rendered, so that nobody makes the server try all the time.
@@ -157,24 +247,22 @@ impl Service {
         self.refusals.insert(key.clone(), refusal);
     }
 
-    fn flight<F>(&self, job: &Job, load: impl FnOnce() -> F + Send + 'static) -> Flying<Rendering>
+    /// In this lane, or in that which the work asks for.
+    fn flight<L, F>(&self, job: &Job, lane: Option<Lane>, load: L) -> Flying<Rendering>
     where
+        L: Fn() -> F + Send + Sync + 'static,
         F: Future<Output = Result<Bytes, DeliveryError>> + Send + 'static,
     {
         self.flights.join(&job.key, || {
-            let cancel = Cancel::at(Instant::now() + self.settings.limits.render_deadline);
-            let stop = CancelOnDrop(cancel.clone());
-            let rendering = self.clone().render(job.clone(), load, cancel);
+            let rendering = self.clone().render(job.clone(), lane, load);
             let meters = self.meters.clone();
-            async move {
-                let _stop = stop;
-                meters.watch(rendering).await
-            }
+            async move { meters.watch(rendering).await }
         })
     }
 
-    async fn render<F>(self, job: Job, load: impl FnOnce() -> F, cancel: Cancel) -> Rendering
+    async fn render<L, F>(self, job: Job, lane: Option<Lane>, load: L) -> Rendering
     where
+        L: Fn() -> F,
         F: Future<Output = Result<Bytes, DeliveryError>>,
     {
         // Another flight may have landed between the look at the disk and this one's start.
@@ -184,10 +272,35 @@ impl Service {
             return Ok(stored.into());
         }
         // Bytes are read when a thread is near, so that those who wait hold none.
-        let _turn = self.renderer.turn().await?;
-        let bytes = load().await?;
+        let mut times = Times::default();
+        let mut since = Instant::now();
+        let mut lap = || {
+            let now = Instant::now();
+            now - std::mem::replace(&mut since, now)
+        };
+        let mut turn = self.lanes.turn(lane.unwrap_or(Lane::Light)).await?;
+        times.queue += lap();
+        let mut bytes = load().await?;
+        times.load += lap();
         let needed = self.engine.rendering_bytes(&bytes, &job.transform);
-        let share = self.memory.share(needed).await?;
+        let work = self
+            .engine
+            .rendering_work(&bytes, &job.transform, job.accepts);
+        let lane = lane.unwrap_or_else(|| self.lane_of(work, needed));
+        if lane == Lane::Heavy {
+            drop((turn, bytes));
+            if self.lanes.shed() == Shed::Large {
+                self.meters.count_shed(Shed::Large);
+                return Err(DeliveryError::BusyForLarge);
+            }
+            turn = self.lanes.turn(lane).await?;
+            times.queue += lap();
+            bytes = load().await?;
+            times.load += lap();
+        }
+        let share = self.share(lane, needed).await?;
+        let cancel = Cancel::at(Instant::now() + self.settings.limits.render_deadline);
+        let _stop = CancelOnDrop(cancel.clone());
         let work = {
             let (job, engine) = (job.clone(), self.engine.clone());
             move || {
@@ -197,7 +310,8 @@ impl Service {
                 rendition
             }
         };
-        let rendered = self.renderer.run(work).await?;
+        let rendered = self.lanes.get(lane).run(work).await?;
+        times.render = lap();
         let rendition = rendered.map_err(|error| {
             let error = Arc::new(error);
             self.remember(&job.key, &error);
@@ -208,6 +322,8 @@ impl Service {
             bytes: rendition.bytes.into(),
             warnings: rendition.warnings.iter().map(ToString::to_string).collect(),
             tier: Tier::Made,
+            times: Some(times),
+            substitute: None,
         };
         // A description is made from the header alone and not worth a file.
         if let RenditionFormat::Image(format) = rendition.format
@@ -223,6 +339,7 @@ impl Service {
                 self.renditions.put(&job.key, &stored).await;
             }
         }
+        drop(turn);
         Ok(rendered)
     }
 

@@ -22,6 +22,11 @@ pub struct Settings {
     pub render_memory_bytes: u64,
     /// Renderings which may wait for a thread.
     pub render_queue: usize,
+    /// How long one may wait for its turn.
+    pub render_queue_timeout: Duration,
+    /// How long a client which takes AVIF waits for it before it gets the next format; `None` is for
+    /// as long as it takes.
+    pub avif_wait: Option<Duration>,
     /// Bytes of uploads under way which are held in memory.
     pub upload_memory_bytes: u64,
     /// Time in which an upload by URL must have fetched its source.

@@ -20,6 +20,7 @@ use store::RenditionKey;
 use crate::fetch::{Answer, Coding, Errand, Fetched, text_of};
 use crate::flights::Flights;
 use crate::freshness::{Age, CacheHeaders, Freshness};
+use crate::load::Lane;
 use crate::memory::{Memory, Room};
 use crate::meters::Fetch;
 use crate::rendering::{hex, sha256};
@@ -48,7 +49,7 @@ pub(crate) struct Record {
     /// A digest of the bytes.
     pub(crate) version: String,
     /// How many there are.
-    length: u64,
+    pub(crate) length: u64,
     /// When the origin last said that these are the bytes, in microseconds.
     checked: i64,
     /// How old its answer was then, in seconds.
@@ -495,7 +496,8 @@ impl Service {
         let bytes_max = self.remote().bytes_max;
         let room = Room::of(&self.sources.memory, Some(bytes_max)).await;
         let room = room.map_err(|_| FetchError::Busy)?;
-        let undone = self.renderer.run(move || coding.undo(&bytes, bytes_max));
+        let lane = self.lanes.get(Lane::Light);
+        let undone = lane.run(move || coding.undo(&bytes, bytes_max));
         let undone = undone.await.map_err(|_| FetchError::Busy)??;
         Ok(room.keep(undone.into()))
     }

@@ -141,7 +141,11 @@ impl Service {
         let filename =
             filename.and_then(|name| Filename::from_upload(name, limits.filename_chars_max));
         let needed = self.engine.verifying_bytes(&bytes);
-        let share = self.memory.share(needed).await?;
+        let share = if self.memory.is_light(needed) {
+            self.memory.share_light(needed).await?
+        } else {
+            self.memory.share(needed).await?
+        };
         let job = {
             let (bytes, engine) = (bytes.clone(), self.engine.clone());
             let cancel = Cancel::at(Instant::now() + limits.render_deadline);

@@ -1,0 +1,195 @@
+//! Under load: what is quick stays quick, what is dear is left undone first, and AVIF is not waited for
+//! where the operator says so.
+
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::json;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+
+use crate::harness::{ANIMATED, Answer, PHOTO, Server, Wishes};
+
+const AV: (&str, &str) = ("accept", "image/avif,image/webp,image/*,*/*;q=0.8");
+
+/// A server whose account allows option lists, with a photo and an animation, of which giants are made.
+async fn with_images(wishes: Wishes) -> (Server, String, String) {
+    let server = Server::with(wishes).await;
+    let flexible = json!({"flexible_variants": true});
+    let config = server.json(Method::PATCH, "images/v1/config", &flexible);
+    config.await.result();
+    let id = server.upload(PHOTO, &[]).await;
+    let animation = server.upload(ANIMATED, &[]).await;
+    (server, id, animation)
+}
+
+/// Renderings of many seconds which wait until they are dropped.
+struct Giants<'a> {
+    server: &'a Server,
+    id: &'a str,
+    streams: Vec<TcpStream>,
+}
+
+impl Giants<'_> {
+    fn waiting(&self) -> usize {
+        let lanes = self.server.service.lanes().into_iter();
+        let heavy = lanes.filter(|(name, _)| *name == "heavy");
+        heavy.map(|(_, lane)| lane.waiting()).sum()
+    }
+
+    /// Sends giants until so many wait behind the one which is under way.
+    async fn wait_for(&mut self, wanted: usize) {
+        while self.waiting() < wanted {
+            let before = self.waiting();
+            let is_first = self.streams.is_empty();
+            let address = self.server.url.strip_prefix("http://").unwrap();
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            let (hash, number) = (&self.server.account.hash, self.streams.len());
+            let head = format!(
+                "GET /{hash}/{}/width={},height=3000,fit=cover,format=webp HTTP/1.1\r\n\
+                 Host: test\r\n\r\n",
+                self.id,
+                3_000 + number
+            );
+            stream.write_all(head.as_bytes()).await.unwrap();
+            self.streams.push(stream);
+            let arrived = || {
+                let lanes = self.server.service.lanes();
+                let running = lanes
+                    .iter()
+                    .any(|(name, lane)| *name == "heavy" && lane.running() > 0);
+                if is_first {
+                    running
+                } else {
+                    self.waiting() > before
+                }
+            };
+            while !arrived() {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn giants_do_not_stall_thumbnails() {
+    let (server, id, animation) = with_images(Wishes::default()).await;
+    let mut giants = Giants {
+        server: &server,
+        id: &animation,
+        streams: Vec::new(),
+    };
+    giants.wait_for(10).await;
+    for width in 20..60 {
+        let answer = server.deliver(&format!("{id}/width={width}"), &[]).await;
+        assert_eq!((answer.status.as_u16(), answer.size().0), (200, width));
+    }
+    assert!(
+        giants.waiting() > 0,
+        "the giants were done before the thumbnails"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_dearest_is_left_undone_first() {
+    let wishes = Wishes {
+        render_queue: 8,
+        ..Wishes::default()
+    };
+    let (server, id, animation) = with_images(wishes).await;
+    let mut giants = Giants {
+        server: &server,
+        id: &animation,
+        streams: Vec::new(),
+    };
+    let get = async |width: u32| -> Answer {
+        let options = format!("{id}/width={width},height={width},fit=cover");
+        server.deliver(&options, &[AV]).await
+    };
+    let format_of = |answer: &Answer| {
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answer.header("content-type").to_owned()
+    };
+
+    giants.wait_for(1).await;
+    assert_eq!(format_of(&get(700).await), "image/avif");
+    giants.wait_for(2).await;
+    let substitute = get(701).await;
+    assert_eq!(format_of(&substitute), "image/webp");
+    assert_eq!(substitute.header("cache-control"), "public, max-age=60");
+    assert_eq!(format_of(&get(300).await), "image/avif");
+    giants.wait_for(4).await;
+    assert_eq!(format_of(&get(301).await), "image/webp");
+    // What is there costs nothing.
+    assert_eq!(format_of(&get(300).await), "image/avif");
+    giants.wait_for(6).await;
+    let large = format!("{animation}/width=2999,height=3000,fit=cover");
+    let large = server.deliver(&large, &[]).await;
+    assert_eq!(large.refusal(), (503, 9527));
+    assert_eq!(large.header("retry-after"), "2");
+    assert_eq!(format_of(&get(20).await), "image/webp");
+    assert_eq!(giants.waiting(), 6);
+    let shed: Vec<_> = server.service.meters().shed().collect();
+    assert_eq!(shed, [("large_avif", 1), ("avif", 2), ("large", 1)]);
+
+    drop(giants);
+    while server
+        .service
+        .lanes()
+        .iter()
+        .any(|(_, lane)| lane.running() + lane.waiting() > 0)
+    {
+        tokio::task::yield_now().await;
+    }
+    let better = get(701).await;
+    assert_eq!(format_of(&better), "image/avif");
+    assert_ne!(better.header("etag"), substitute.header("etag"));
+    assert_ne!(better.header("cache-control"), "public, max-age=60");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn avif_is_not_waited_for_and_there_the_next_time() {
+    let wishes = Wishes {
+        avif_wait: Some(Duration::ZERO),
+        ..Wishes::default()
+    };
+    let (server, id, _) = with_images(wishes).await;
+    let path = format!("{id}/public");
+    let first = server.deliver(&path, &[AV]).await;
+    assert_eq!(first.header("content-type"), "image/webp");
+    assert_eq!(first.header("cache-control"), "public, max-age=60");
+    assert_eq!(first.header("vary"), "Accept");
+    while !server
+        .service
+        .meters()
+        .rendered()
+        .any(|(format, _, count)| format == "avif" && count == 1)
+    {
+        tokio::task::yield_now().await;
+    }
+    let known = ("if-none-match", first.header("etag"));
+    let next = server.deliver(&path, &[AV, known]).await;
+    assert_eq!(
+        (next.status.as_u16(), next.header("content-type")),
+        (200, "image/avif")
+    );
+    assert_ne!(next.header("etag"), first.header("etag"));
+    assert_eq!(
+        next.header("cache-control"),
+        "public, max-age=172800, stale-while-revalidate=7200"
+    );
+    let known = ("if-none-match", next.header("etag"));
+    assert_eq!(server.deliver(&path, &[AV, known]).await.status, 304);
+    // Clients which do not take AVIF have what they had: the tag is that of the substitute.
+    let other = server.deliver(&path, &[("accept", "image/webp")]).await;
+    assert_eq!(other.header("etag"), first.header("etag"));
+    assert_eq!(other.bytes, first.bytes);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn avif_is_waited_for_by_default() {
+    let (server, id, _) = with_images(Wishes::default()).await;
+    let first = server.deliver(&format!("{id}/public"), &[AV]).await;
+    assert_eq!(first.header("content-type"), "image/avif");
+    assert_eq!(server.service.meters().late(), 0);
+}
