@@ -189,6 +189,7 @@ impl App {
             (_, Resource::Variant(name)) => api::variants::get(self, account, &name).await,
             (Method::PATCH, Resource::Config) => api::config::edit(self, request, account).await,
             (_, Resource::Config) => Ok(api::config::get(&account)),
+            (_, Resource::Purge) => api::purge::purge(self, request, account).await,
             (_, Resource::BatchToken) => Ok(api::batch::token(self, &account)),
             (_, Resource::DirectUploadV1) => {
                 api::direct_upload::create_v1(self, request, account).await
@@ -226,7 +227,7 @@ impl Resource {
             }
             Self::Key(_) => &[("PUT", Write), ("DELETE", Write)],
             Self::Config => &[("GET", Read), ("PATCH", Write)],
-            Self::DirectUploadV1 | Self::DirectUploadV2 => &[("POST", Write)],
+            Self::DirectUploadV1 | Self::DirectUploadV2 | Self::Purge => &[("POST", Write)],
             Self::BatchToken => &[("GET", Write)],
             Self::Blob(_)
             | Self::Stats

@@ -93,6 +93,26 @@ pub(super) enum Command {
         #[command(flatten)]
         server: RemoteArguments,
     },
+    /// Remove what the server keeps of images, or of sources of remote images, in its caches.
+    #[command(group = clap::ArgGroup::new("what").required(true).multiple(true)
+        .args(["ids", "variant", "source", "all"]))]
+    Purge {
+        /// Ids of images
+        ids: Vec<String>,
+        /// In this variant alone; of all images, if none is named
+        #[arg(long, value_name = "NAME")]
+        variant: Option<String>,
+        /// The address of a source of remote images; may be repeated
+        #[arg(long, value_name = "URL", conflicts_with_all = ["ids", "variant"])]
+        source: Vec<String>,
+        /// All images of the account
+        #[arg(long, conflicts_with_all = ["ids", "variant", "source"])]
+        all: bool,
+        #[command(flatten)]
+        output: Output,
+        #[command(flatten)]
+        server: RemoteArguments,
+    },
     /// Download the uploaded bytes of all images, and `images.jsonl`, which says what they are.
     Export {
         /// The folder to write; created if need be
@@ -217,6 +237,24 @@ impl Command {
                 let server = server.connect(variables).await?;
                 each(ids, output, |id| delete(&server, id)).await
             }
+            Self::Purge {
+                ids,
+                variant,
+                source,
+                all,
+                output,
+                server,
+            } => {
+                let some = |names: Vec<String>| Some(names).filter(|names| !names.is_empty());
+                let body = serde_json::json!({
+                    "images": some(ids),
+                    "variant": variant,
+                    "sources": some(source),
+                    "everything": all,
+                });
+                let server = server.connect(variables).await?;
+                purge(&server, &body, output).await
+            }
             Self::Export {
                 folder,
                 output,
@@ -297,6 +335,14 @@ async fn delete(server: &Remote, id: String) -> Result<Value, Error> {
     let request = server.client.request(Method::DELETE, &path);
     let _: Value = server.client.call(request).await?;
     Ok(serde_json::json!({ "id": id, "deleted": true }))
+}
+
+async fn purge(server: &Remote, body: &Value, output: Output) -> Result<(), Error> {
+    let path = server.path(&["images", "v1", "purge"]);
+    let request = server.client.request(Method::POST, &path).json(body);
+    let receipt: Value = server.client.call(request).await?;
+    let text = format!("{} entries, {} bytes", receipt["entries"], receipt["bytes"]);
+    output.item(&receipt, text)
 }
 
 /// Walks a list page by page.

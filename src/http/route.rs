@@ -76,6 +76,8 @@ pub(super) enum Resource {
     BatchToken,
     /// `images/v1/direct_upload`
     DirectUploadV1,
+    /// `images/v1/purge`
+    Purge,
     /// `images/v2`
     ImagesV2,
     /// `images/v2/direct_upload`
@@ -188,6 +190,8 @@ fn resource(method: &Method, segments: &[&str]) -> Option<Resource> {
         ["images", "v1", "config"] => Resource::Config,
         ["images", "v1", "batch_token"] => Resource::BatchToken,
         ["images", "v1", "direct_upload"] => Resource::DirectUploadV1,
+        // Others of this name are an image.
+        ["images", "v1", "purge"] if *method == Method::POST => Resource::Purge,
         ["images", "v1", "keys"] => Resource::Keys,
         ["images", "v1", "keys", name] => Resource::Key(decode_segment(name)),
         ["images", "v1", "variants"] => Resource::Variants,
@@ -264,6 +268,15 @@ mod tests {
         assert_eq!(get("images/v1/blob"), Some(Resource::Image(id("blob"))));
         let deleted = api(&Method::DELETE, "images/v1/a/blob");
         assert_eq!(deleted, Some(Resource::Image(id("a/blob"))));
+    }
+
+    #[test]
+    fn purging_is_told_from_an_image_by_the_method() {
+        let path = "images/v1/purge";
+        assert_eq!(api(&Method::POST, path), Some(Resource::Purge));
+        for method in [Method::GET, Method::PATCH, Method::DELETE] {
+            assert_eq!(api(&method, path), Some(Resource::Image(id("purge"))));
+        }
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod load;
 mod metrics;
 #[path = "../support/origin.rs"]
 mod origin;
+mod purge;
 mod remote;
 mod remote_attacks;
 mod remote_caching;

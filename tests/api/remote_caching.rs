@@ -3,7 +3,8 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use model::SourceUrl;
+use reqwest::Method;
+use serde_json::json;
 
 use crate::harness::{Answer, PHOTO, Server, TRANSPARENT, Wishes};
 use crate::origin::{Act, Asked, Origin, http, raw};
@@ -207,8 +208,17 @@ async fn purging_a_source_takes_all_its_results() {
         server.remote(&format!("/width={width}/a.png"), &[]).await;
     }
     server.remote("/width=20/b.png", &[]).await;
-    let url = SourceUrl::parse("http://zone.test/a.png").unwrap();
-    server.service.purge_source(&url).await;
+    let url = json!({"sources": ["http://zone.test/a.png"]});
+    let receipt = server
+        .json(Method::POST, "images/v1/purge", &url)
+        .await
+        .result();
+    assert_eq!(
+        (&receipt["sources"], &receipt["images"]),
+        (&json!(1), &json!(0))
+    );
+    // Two renditions, the source itself and what was known of it.
+    assert!(receipt["entries"].as_u64() >= Some(4), "{receipt}");
     let again = server.remote("/width=20/a.png", &[]).await;
     assert_eq!(state(&again), "internal=ok/m");
     let kept = server.remote("/width=20/b.png", &[]).await;

@@ -1,7 +1,7 @@
 //! The commands which speak to a running server.
 
 use crate::program::Program;
-use crate::server::{ACCOUNT_ID, API_TOKEN, Server};
+use crate::server::{ACCOUNT_HASH, ACCOUNT_ID, API_TOKEN, Server};
 
 fn photo() -> Vec<u8> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/pictures/photo.jpg");
@@ -73,6 +73,53 @@ fn images_are_uploaded_listed_edited_exported_and_deleted() {
     program.run(&["images", "delete", "shop/a"]).text();
     let gone = program.run(&["images", "get", "shop/a"]).error(1);
     assert!(gone.contains("Image not found (5404)"), "{gone}");
+}
+
+/// What a picture is made of is said once it was made, and a purge takes it away.
+#[test]
+fn a_picture_is_explained_and_purged() {
+    let server = Server::start();
+    let program = client(&server);
+    program.write("a.jpg", photo());
+    program
+        .run(&["images", "upload", "a.jpg", "--id", "shop/a"])
+        .text();
+    let address = format!("https://images.example/{ACCOUNT_HASH}/shop/a/public");
+    let explain = |accept: &str| {
+        let arguments = ["explain", &address, "--accept", accept, "--json"];
+        program.run(&arguments).json().remove(0)
+    };
+    let explained = explain("image/webp");
+    assert_eq!(explained["image"], "shop/a");
+    assert_eq!(explained["format"]["chosen"], "image/webp");
+    assert_eq!(explained["cache"]["tier"], "miss");
+    assert_eq!(explain("image/webp")["cache"]["tier"], "memory");
+    assert_eq!(explain("*/*")["format"]["chosen"], "image/jpeg");
+
+    let purge = |what: &[&str]| {
+        let arguments = [&["images", "purge", "--json"], what].concat();
+        program.run(&arguments).json().remove(0)
+    };
+    assert_eq!(purge(&["shop/a", "--variant", "public"])["entries"], 2);
+    assert_eq!(purge(&["--all"])["entries"], 0);
+    assert_eq!(explain("image/webp")["cache"]["tier"], "miss");
+    assert_eq!(purge(&["--variant", "public"])["entries"], 1);
+    assert_eq!(
+        purge(&["--source", "https://a.example/b.png"])["sources"],
+        1
+    );
+
+    let unknown = program.run(&["images", "purge", "missing"]).error(1);
+    assert!(unknown.contains("(5404)"), "{unknown}");
+    program.run(&["images", "purge"]).error(2);
+    program.run(&["images", "purge", "a", "--all"]).error(2);
+    program.run(&["explain", "shop/a"]).error(2);
+    let nothing = program.run(&["explain", "/nothing/here"]).error(1);
+    assert!(nothing.contains("refused"), "{nothing}");
+    let stranger = Program::new()
+        .with("CALOTYPE_URL", server.url())
+        .with("CALOTYPE_TOKEN", "wrong");
+    stranger.run(&["explain", &address]).error(1);
 }
 
 #[test]

@@ -15,7 +15,7 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
-use store::RenditionKey;
+use store::{Emptied, RenditionKey};
 
 use crate::fetch::{Answer, Coding, Errand, Fetched, text_of};
 use crate::flights::Flights;
@@ -547,7 +547,7 @@ impl Service {
     }
 
     /// Forgets a source and all that was made of it.
-    pub async fn purge_source(&self, url: &SourceUrl) {
+    pub(crate) async fn purge_source(&self, url: &SourceUrl) -> Emptied {
         for avif in [false, true] {
             for webp in [false, true] {
                 let ask = SourceAsk {
@@ -560,7 +560,9 @@ impl Service {
                 }
             }
         }
-        self.renditions.empty_blob(&group_of(url)).await;
+        let group = group_of(url);
+        self.refusals.retain(|key, _| key.blob != group);
+        self.renditions.empty_blob(&group).await
     }
 }
 

@@ -14,5 +14,5 @@ pub use catalog::{Catalog, Portable, Postgres, PostgresUrl, Sqlite};
 pub use data_folder::DataFolder;
 pub use disk_space::{DiskSpace, SpaceClaim};
 pub use error::Error;
-pub use renditions::{RenditionKey, Renditions, StoredRendition};
+pub use renditions::{Emptied, RenditionKey, Renditions, StoredRendition};
 pub use vault::Vault;

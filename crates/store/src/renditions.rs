@@ -40,6 +40,31 @@ pub struct RenditionKey {
     pub transform: [u8; 32],
 }
 
+/// What was removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Emptied {
+    /// Renditions and notes.
+    pub entries: u64,
+    /// What they took on disk, in whole blocks; in memory, if they were only there.
+    pub bytes: u64,
+}
+
+impl Emptied {
+    fn add(&mut self, other: Self) {
+        self.entries += other.entries;
+        self.bytes += other.bytes;
+    }
+
+    /// Most of what is in memory is on disk as well and counts once.
+    fn or(self, in_memory: Self) -> Self {
+        if self.entries >= in_memory.entries {
+            self
+        } else {
+            in_memory
+        }
+    }
+}
+
 /// What was made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredRendition {
@@ -121,6 +146,7 @@ impl Renditions {
             this.shards.remove_blob(&blob);
             this.memory.remove_blob(&blob);
         });
+        // A panic is reported by its thread.
         let _ = removed.await;
     }
 
@@ -146,13 +172,27 @@ impl Renditions {
     }
 
     /// Removes every rendition and note of a blob, which may be used again.
-    pub async fn empty_blob(&self, blob: &BlobKey) {
+    pub async fn empty_blob(&self, blob: &BlobKey) -> Emptied {
         let (this, blob) = (self.clone(), blob.clone());
         let emptied = spawn_blocking(move || {
-            this.shards.empty_blob(&blob);
-            this.memory.remove_blob(&blob);
+            let on_disk = this.shards.empty_blob(&blob);
+            on_disk.or(this.memory.remove_blob(&blob))
         });
-        let _ = emptied.await;
+        emptied.await.unwrap_or_default()
+    }
+
+    /// Removes these renditions, as far as they are there.
+    pub async fn remove(&self, keys: Vec<RenditionKey>) -> Emptied {
+        let this = self.clone();
+        let removed = spawn_blocking(move || {
+            let mut removed = Emptied::default();
+            for key in &keys {
+                let on_disk = this.shards.remove(key);
+                removed.add(on_disk.or(this.memory.remove(key)));
+            }
+            removed
+        });
+        removed.await.unwrap_or_default()
     }
 
     /// Lets go of about so many bytes of renditions, the longest unused first, for the disk is

@@ -8,7 +8,7 @@ use model::BlobKey;
 use quick_cache::sync::Cache;
 use quick_cache::{DefaultHashBuilder, Lifecycle, Weighter};
 
-use super::{RenditionKey, StoredRendition};
+use super::{Emptied, RenditionKey, StoredRendition};
 
 /// What a rendition takes besides its bytes: places in the cache and in the index.
 const OVERHEAD: u64 = 400;
@@ -104,15 +104,32 @@ impl Memory {
         self.cache.insert(key.clone(), rendition.clone());
     }
 
-    pub(super) fn remove_blob(&self, blob: &BlobKey) {
+    pub(super) fn remove_blob(&self, blob: &BlobKey) -> Emptied {
         // Not under the lock, which evictions take inside of the cache.
         let transforms = self.index.lock().remove(blob);
+        let mut emptied = Emptied::default();
         for transform in transforms.unwrap_or_default() {
-            self.cache.remove(&RenditionKey {
+            let key = RenditionKey {
                 blob: blob.clone(),
                 transform,
-            });
+            };
+            emptied.add(self.take(&key));
         }
+        emptied
+    }
+
+    pub(super) fn remove(&self, key: &RenditionKey) -> Emptied {
+        let emptied = self.take(key);
+        self.index.remove(key);
+        emptied
+    }
+
+    fn take(&self, key: &RenditionKey) -> Emptied {
+        let taken = self.cache.remove(key);
+        taken.map_or(Emptied::default(), |(_, rendition)| Emptied {
+            entries: 1,
+            bytes: rendition.bytes.len() as u64,
+        })
     }
 
     pub(super) fn bytes(&self) -> u64 {

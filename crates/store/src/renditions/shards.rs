@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use model::BlobKey;
 
-use super::{RenditionKey, blob_path};
+use super::{Emptied, RenditionKey, blob_path};
 use crate::error::is_no_space;
 
 const SHARDS: usize = 256;
@@ -181,21 +181,33 @@ impl Shards {
     }
 
     /// Removes what there is of a blob.
-    pub(super) fn empty_blob(&self, blob: &BlobKey) {
-        self.empty(&mut self.lock(), blob);
+    pub(super) fn empty_blob(&self, blob: &BlobKey) -> Emptied {
+        self.empty(&mut self.lock(), blob)
     }
 
-    fn empty(&self, gate: &mut Gate, blob: &BlobKey) {
+    /// Removes what there is under a key.
+    pub(super) fn remove(&self, key: &RenditionKey) -> Emptied {
+        let path = self.root.join(key.path());
+        let removed = self.remove_file(&mut self.lock(), shard_of(&key.blob), &path);
+        removed.unwrap_or_else(|error| {
+            failed("removed", &error);
+            Emptied::default()
+        })
+    }
+
+    fn empty(&self, gate: &mut Gate, blob: &BlobKey) -> Emptied {
         let folder = self.root.join(blob_path(blob));
+        let mut emptied = Emptied::default();
         let removed = entries_of(&folder).and_then(|entries| {
             for entry in entries {
-                self.remove_file(gate, shard_of(blob), &entry.path)?;
+                emptied.add(self.remove_file(gate, shard_of(blob), &entry.path)?);
             }
             absent_is_fine(fs::remove_dir(&folder))
         });
         if let Err(error) = removed {
             failed("removed", &error);
         }
+        emptied
     }
 
     pub(super) fn give_up_bytes(&self, bytes: u64) {
@@ -243,15 +255,15 @@ impl Shards {
         Ok(())
     }
 
-    fn remove_file(&self, gate: &mut Gate, shard: usize, path: &Path) -> io::Result<()> {
+    fn remove_file(&self, gate: &mut Gate, shard: usize, path: &Path) -> io::Result<Emptied> {
         debug_assert!(path.starts_with(&self.root));
         let bytes = match path.metadata() {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Emptied::default()),
             found => blocks(found?.len()),
         };
         fs::remove_file(path)?;
         gate.subtract(shard, bytes);
-        Ok(())
+        Ok(Emptied { entries: 1, bytes })
     }
 
     fn entries(&self, shard: usize) -> io::Result<Vec<Entry>> {

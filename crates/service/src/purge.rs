@@ -1,0 +1,147 @@
+//! Emptying caches by hand: of what was made of an account's images, of some of them, in one variant,
+//! or of the source of remote images. Nobody needs it after a change of an image or a variant, which
+//! changes the keys of all that is made of it.
+
+use std::collections::HashSet;
+
+use model::{Account, CreatorFilter, Image, ImageId, SourceUrl, Transform, VariantName};
+use pixels::Accepts;
+use store::catalog::{ListQuery, Order, Position};
+use store::{Emptied, RenditionKey};
+
+use crate::{ClientHints, Error, Service};
+
+/// What is to be purged of an account.
+#[derive(Clone, Debug)]
+pub struct Purge {
+    /// These images; all of the account without it.
+    pub images: Option<Vec<ImageId>>,
+    /// In this variant; in every shape without it.
+    pub variant: Option<VariantName>,
+}
+
+/// What was purged on this node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Purged {
+    /// Images of which something could have been there.
+    pub images: u64,
+    /// Sources of remote images which were forgotten, whether they were known or not.
+    pub sources: u64,
+    /// Renditions, and copies of sources with what was known of them, which were removed.
+    pub entries: u64,
+    /// Bytes which they took on disk, or in memory if they were only there.
+    pub bytes: u64,
+}
+
+/// Images which are looked up at one time.
+const PAGE: u32 = 1_000;
+
+impl Service {
+    /// Purges what is kept of an account's images. If one of those which are named does not exist,
+    /// nothing is purged.
+    pub async fn purge(&self, account: &Account, purge: &Purge) -> Result<Purged, Error> {
+        let variant = match &purge.variant {
+            None => None,
+            Some(name) => {
+                let found = self.catalog.variant(&account.id, name).await?;
+                let found =
+                    found.ok_or_else(|| Error::VariantNotFound(name.as_str().to_owned()))?;
+                Some(found.options.to_transform())
+            }
+        };
+        let mut purged = Purged::default();
+        let Some(ids) = &purge.images else {
+            let mut query = ListQuery {
+                order: Order::Ascending,
+                after: None,
+                limit: PAGE,
+                creator: CreatorFilter::Any,
+                filter: model::MetadataFilter::default(),
+            };
+            loop {
+                let images = self.catalog.images_after(&account.id, &query).await?;
+                self.purge_images(&images, variant.as_ref(), &mut purged)
+                    .await;
+                let Some(last) = images.last().filter(|_| images.len() == PAGE as usize) else {
+                    return Ok(purged);
+                };
+                query.after = Some(Position {
+                    uploaded: last.uploaded,
+                    id: last.id.clone(),
+                });
+            }
+        };
+        let mut images = Vec::with_capacity(ids.len());
+        for id in ids {
+            let image = self.catalog.image(&account.id, id).await?;
+            let image = image.filter(|image| image.source.is_some());
+            images.push(image.ok_or_else(|| Error::ImageNotFound(id.clone()))?);
+        }
+        self.purge_images(&images, variant.as_ref(), &mut purged)
+            .await;
+        Ok(purged)
+    }
+
+    /// Purges sources of remote images and all that was made of them.
+    pub async fn purge_sources(&self, urls: &[SourceUrl]) -> Purged {
+        let mut purged = Purged::default();
+        for url in urls {
+            let emptied = self.purge_source(url).await;
+            purged.sources += 1;
+            purged.add(emptied);
+        }
+        purged
+    }
+
+    async fn purge_images(
+        &self,
+        images: &[Image],
+        variant: Option<&Transform>,
+        purged: &mut Purged,
+    ) {
+        let blobs = images.iter().filter_map(|image| image.source.as_ref());
+        let blobs: Vec<_> = blobs.map(|source| &source.blob).collect();
+        let keys = variant.and_then(|transform| self.digests(transform));
+        for blob in &blobs {
+            let emptied = match &keys {
+                None => self.renditions.empty_blob(blob).await,
+                Some(digests) => {
+                    let keys = digests.iter().map(|digest| RenditionKey {
+                        blob: (*blob).clone(),
+                        transform: *digest,
+                    });
+                    self.renditions.remove(keys.collect()).await
+                }
+            };
+            purged.images += 1;
+            purged.add(emptied);
+        }
+        // What could not be made is tried again.
+        let blobs: HashSet<_> = blobs.into_iter().collect();
+        self.refusals.retain(|key, _| !blobs.contains(&key.blob));
+    }
+
+    /// Under which digests a transform is kept; `None` if hints of clients have a say, so that there
+    /// may be any.
+    fn digests(&self, transform: &Transform) -> Option<HashSet<[u8; 32]>> {
+        let uses_dpr = self.settings.remote.auto_width_uses_dpr;
+        let hints = ClientHints::default();
+        let (transform, used) = hints.settle(transform.clone(), uses_dpr);
+        if used != crate::HintsUsed::default() {
+            return None;
+        }
+        let accepts = [(false, false), (false, true), (true, false), (true, true)];
+        let digests = accepts.map(|(avif, webp)| {
+            let accepts = Accepts { avif, webp };
+            self.digest_of("", &transform, accepts)
+        });
+        Some(digests.into_iter().collect())
+    }
+}
+
+impl Purged {
+    fn add(&mut self, emptied: Emptied) {
+        self.entries += emptied.entries;
+        self.bytes += emptied.bytes;
+    }
+}
