@@ -2,6 +2,7 @@
 //! own on a free port, over a database and files in a temporary folder.
 
 mod access;
+mod attacks;
 mod bad_forms;
 mod bad_input;
 mod batch;
