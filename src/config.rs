@@ -88,6 +88,12 @@ settings! {
     "Addresses" {
         /// Where the one listener serves API, delivery, uploads and batch.
         listen: SocketAddr, Kind::Address, "127.0.0.1:8787";
+        /// Where the same is served with TLS, in HTTP/1.1 and HTTP/2; nowhere without it.
+        tls_listen: Option<SocketAddr>, Kind::Address, "";
+        /// The certificate for that, with those which vouch for it, as PEM. SIGHUP reads it again.
+        tls_certificate: Option<PathBuf>, Kind::Path, "";
+        /// Its private key as PEM.
+        tls_key: Option<PathBuf>, Kind::Path, "";
         /// What the addresses in `variants` start with; the one by which clients reach this server.
         public_url: BaseUrl, Kind::Url, "http://<listen>";
         /// What the one-time addresses of direct uploads start with.

@@ -29,6 +29,7 @@ mod remote;
 mod request_id;
 mod response;
 mod route;
+mod tls;
 mod watch;
 mod wire;
 
@@ -50,6 +51,7 @@ use route::{Resource, Route};
 use watch::Watch;
 
 pub use listener::{Listener, ListenerSettings};
+pub use tls::{Certificate, CertificateError};
 
 /// What every request is answered with. Cheap to clone.
 #[derive(Clone)]

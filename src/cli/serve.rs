@@ -12,12 +12,12 @@ use model::{Account, Permission, Timestamp};
 use service::accounts::{NewAccount, NewToken, create_account, create_token};
 use service::{Addresses, Secrets, Service, Settings};
 use store::{Catalog, DataFolder, DiskSpace, Renditions, Vault};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use super::stores;
 use crate::config::{Config, Database, LogFormat};
-use crate::http::{App, AppSettings, Listener, ListenerSettings};
+use crate::http::{App, AppSettings, Certificate, Listener, ListenerSettings};
 
 type Failure = Box<dyn Error + Send + Sync>;
 
@@ -50,6 +50,7 @@ async fn serve(mut config: Config) -> Result<(), Failure> {
     .await
     .map_err(|error| format!("cannot listen on {}: {error}", config.listen))?;
     config.bind(listener.address()?);
+    let secure = secure_listener(&config).await?;
     let metrics_listener = match config.metrics_listen {
         Some(address) => Some(bind_metrics(address, &config).await?),
         None => None,
@@ -109,14 +110,29 @@ async fn serve(mut config: Config) -> Result<(), Failure> {
         config.sweep_interval,
     ));
     greet(&config, first.as_ref())?;
+    let (all_end, ended) = tokio::sync::watch::channel(());
+    let mut secure_ended = ended.clone();
+    let secure_served = secure.map(|(listener, certificate, hangup)| {
+        let served = listener.serve(app.clone(), async move {
+            let _ = secure_ended.changed().await;
+        });
+        let renewed = tokio::spawn(renew(certificate, hangup));
+        (tokio::spawn(served), renewed)
+    });
+    drop(ended);
     let end = async {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
+        drop(all_end);
         tracing::info!("ending: no new connections, open requests may finish");
     };
     listener.serve(app, end).await;
+    if let Some((served, renewed)) = secure_served {
+        let _ = served.await;
+        renewed.abort();
+    }
     // Watched until the last answer.
     drop(metrics_end);
     if let Some(watchers) = watchers {
@@ -139,6 +155,45 @@ fn is_sealed(database: &Database) -> bool {
     match database {
         Database::Sqlite(path) => path.exists(),
         Database::Postgres(_) => false,
+    }
+}
+
+/// The listener with TLS, if the settings ask for one.
+async fn secure_listener(
+    config: &Config,
+) -> Result<Option<(Listener, Arc<Certificate>, Signal)>, Failure> {
+    let (address, chain, key) = match (&config.tls_listen, &config.tls_certificate, &config.tls_key)
+    {
+        (None, None, None) => return Ok(None),
+        (Some(address), Some(chain), Some(key)) => (*address, chain, key),
+        _ => return Err("tls_listen, tls_certificate and tls_key need each other".into()),
+    };
+    let certificate = Arc::new(Certificate::open(chain, key)?);
+    let settings = ListenerSettings {
+        connections_max: config.connections_max,
+        header_timeout: config.header_timeout,
+        drain_timeout: config.drain_timeout,
+    };
+    let listener = Listener::bind(address, settings)
+        .await
+        .map_err(|error| format!("cannot listen with TLS on {address}: {error}"))?;
+    tracing::info!(address = %listener.address()?, "TLS is served");
+    // Without TLS it ends the process, as it does when a terminal closes.
+    let hangup = signal(SignalKind::hangup())?;
+    Ok(Some((
+        listener.with_tls(certificate.clone()),
+        certificate,
+        hangup,
+    )))
+}
+
+/// Reads the certificate again whenever the process is told to.
+async fn renew(certificate: Arc<Certificate>, mut hangup: Signal) {
+    while hangup.recv().await.is_some() {
+        match certificate.reload() {
+            Ok(()) => tracing::info!("the certificate was read again"),
+            Err(error) => tracing::error!(%error, "the certificate stays as it was"),
+        }
     }
 }
 

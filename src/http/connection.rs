@@ -6,11 +6,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
+use tokio_rustls::server::TlsStream;
 
 use super::presence::Presence;
+use super::tls::Certificate;
 
 /// How HTTP/2 begins (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -19,9 +21,42 @@ const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// The longest time in which a client must take some bytes of an answer.
 const WRITE_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// Waits until the client has said enough to tell which version of HTTP it speaks. hyper times the
-/// headers from there on, and not before.
-pub(super) async fn greeting(stream: &TcpStream) -> io::Result<()> {
+/// The bytes of HTTP of a connection.
+pub(super) enum Wire {
+    Plain(TcpStream),
+    Secure {
+        stream: Box<TlsStream<TcpStream>>,
+        /// What the client said first, to be read once more.
+        said: Vec<u8>,
+    },
+}
+
+/// Waits for a connection on which a client speaks, with TLS if there is a certificate, until it has
+/// said enough to tell which version of HTTP it speaks. hyper times the headers from there on, and not
+/// before.
+pub(super) async fn greet(
+    stream: TcpStream,
+    certificate: Option<&Certificate>,
+) -> io::Result<Wire> {
+    let Some(certificate) = certificate else {
+        greeting(&stream).await?;
+        return Ok(Wire::Plain(stream));
+    };
+    let mut stream = Box::new(certificate.accept(stream).await?);
+    let mut said = Vec::with_capacity(PREFACE.len());
+    let mut piece = [0; PREFACE.len()];
+    while said.len() < PREFACE.len() && PREFACE.starts_with(&said) {
+        let count = stream.read(&mut piece[said.len()..]).await?;
+        if count == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let from = said.len();
+        said.extend_from_slice(&piece[from..from + count]);
+    }
+    Ok(Wire::Secure { stream, said })
+}
+
+async fn greeting(stream: &TcpStream) -> io::Result<()> {
     let mut seen = [0; PREFACE.len()];
     loop {
         let count = stream.peek(&mut seen).await?;
@@ -111,6 +146,82 @@ impl AsyncWrite for Impatient {
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.socket.lock().stream).poll_shutdown(context)
+    }
+}
+
+impl Wire {
+    /// The socket below.
+    pub(super) fn socket(&self) -> &TcpStream {
+        match self {
+            Self::Plain(stream) => stream,
+            Self::Secure { stream, .. } => stream.get_ref().0,
+        }
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
+            Self::Secure { stream, said } if said.is_empty() => {
+                Pin::new(stream).poll_read(context, buffer)
+            }
+            Self::Secure { said, .. } => {
+                let count = said.len().min(buffer.remaining());
+                buffer.put_slice(&said[..count]);
+                said.drain(..count);
+                Poll::Ready(Ok(()))
+            }
+        }
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
+            Self::Secure { stream, .. } => Pin::new(stream).poll_write(context, bytes),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_write_vectored(context, slices),
+            Self::Secure { stream, .. } => Pin::new(stream).poll_write_vectored(context, slices),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Plain(stream) => stream.is_write_vectored(),
+            Self::Secure { stream, .. } => stream.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_flush(context),
+            Self::Secure { stream, .. } => Pin::new(stream).poll_flush(context),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_shutdown(context),
+            Self::Secure { stream, .. } => Pin::new(stream).poll_shutdown(context),
+        }
     }
 }
 

@@ -16,12 +16,14 @@ use tokio::time::timeout;
 
 use super::presence::{ClientLeft, Presence};
 use super::response::Response;
+use super::tls::Certificate;
 use super::{App, connection};
 
 /// A bound address.
 pub struct Listener {
     socket: TcpListener,
     settings: ListenerSettings,
+    certificate: Option<Arc<Certificate>>,
 }
 
 /// What the listener is told at start.
@@ -39,7 +41,18 @@ impl Listener {
     /// Binds an address; port 0 takes a free one.
     pub async fn bind(address: SocketAddr, settings: ListenerSettings) -> std::io::Result<Self> {
         let socket = TcpListener::bind(address).await?;
-        Ok(Self { socket, settings })
+        Ok(Self {
+            socket,
+            settings,
+            certificate: None,
+        })
+    }
+
+    /// The same, with TLS.
+    #[must_use]
+    pub fn with_tls(mut self, certificate: Arc<Certificate>) -> Self {
+        self.certificate = Some(certificate);
+        self
     }
 
     /// The address which was bound.
@@ -69,7 +82,11 @@ impl Listener {
     ) where
         F: Future<Output = Result<Response, ClientLeft>> + Send + 'static,
     {
-        let Self { socket, settings } = self;
+        let Self {
+            socket,
+            settings,
+            certificate,
+        } = self;
         let slots = Arc::new(Semaphore::new(settings.connections_max));
         let connections = GracefulShutdown::new();
         let mut builder = auto::Builder::new(TokioExecutor::new());
@@ -107,10 +124,14 @@ impl Listener {
             }
             let answer = answer.clone();
             let (builder, watcher) = (builder.clone(), connections.watcher());
+            let certificate = certificate.clone();
             tokio::spawn(async move {
-                let greeted = timeout(settings.header_timeout, connection::greeting(&stream));
+                let greeted = timeout(
+                    settings.header_timeout,
+                    connection::greet(stream, certificate.as_deref()),
+                );
                 // A client which says nothing holds no slot.
-                if matches!(greeted.await, Ok(Ok(()))) {
+                if let Ok(Ok(stream)) = greeted.await {
                     let client = Presence::new(stream);
                     let stream = TokioIo::new(connection::Impatient::new(client.clone()));
                     let service = service_fn(move |request| answer(request, client.clone()));

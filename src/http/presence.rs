@@ -5,15 +5,16 @@
 //! what they do with bytes: the system of the first answers them with RST. So the one who may have
 //! left is sent an interim answer, which every client of HTTP/1.1 skips (RFC 9110, section 15.2). A
 //! client of HTTP/1.0 may not be sent one; if it closes, it has left, as the proxies do which still
-//! speak that version. With HTTP/2 the connection itself tells.
+//! speak that version, and so has one with TLS, whose halves are not closed apart. With HTTP/2 the connection itself tells.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hyper::Version;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use tokio::net::TcpStream;
 use tokio::time::sleep;
+
+use super::connection::Wire;
 
 /// Most answers are ready before anybody looks.
 const FIRST_LOOK: Duration = Duration::from_millis(50);
@@ -28,7 +29,7 @@ pub(super) struct Presence(Arc<Mutex<Socket>>);
 
 /// A socket, and what is known of the bytes written to it.
 pub(super) struct Socket {
-    pub(super) stream: TcpStream,
+    pub(super) stream: Wire,
     /// Whether the system took all of what was written last.
     pub(super) all_taken: bool,
 }
@@ -48,7 +49,7 @@ enum Seen {
 }
 
 impl Presence {
-    pub(super) fn new(stream: TcpStream) -> Self {
+    pub(super) fn new(stream: Wire) -> Self {
         Self(Arc::new(Mutex::new(Socket {
             stream,
             all_taken: true,
@@ -92,7 +93,7 @@ impl Socket {
     }
 
     fn look(&self) -> Seen {
-        let mut sockets = [PollFd::new(&self.stream, PollFlags::RDHUP)];
+        let mut sockets = [PollFd::new(self.stream.socket(), PollFlags::RDHUP)];
         let at_once = Timespec {
             tv_sec: 0,
             tv_nsec: 0,
@@ -111,7 +112,11 @@ impl Socket {
     }
 
     fn interrupt(&mut self) -> Result<(), ClientLeft> {
-        match self.stream.try_write(INTERIM) {
+        let Wire::Plain(stream) = &self.stream else {
+            // With TLS nobody closes one half alone.
+            return Err(ClientLeft);
+        };
+        match stream.try_write(INTERIM) {
             Ok(written) if written == INTERIM.len() => Ok(()),
             // It has not read for long.
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(()),

@@ -190,6 +190,13 @@ impl Server {
         self.stop()
     }
 
+    /// Tells the process that what it read at the start has changed.
+    pub(crate) fn hang_up(&self) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::HUP)
+            .expect("the process is still there");
+    }
+
     fn stop(&mut self) -> ExitStatus {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM)
