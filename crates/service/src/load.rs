@@ -12,7 +12,7 @@ use crate::renderer::{Renderer, Turn};
 use crate::{DeliveryError, Error, Service, Settings};
 
 /// More work than this is heavy, in pixels of a JPEG which is decoded: about a third of a second of one
-/// core (docs/decisions/0013).
+/// core (docs/decisions/0017).
 const HEAVY_WORK: u64 = 60_000_000;
 
 /// Renderings which nobody waits for; further ones are left out.
