@@ -195,13 +195,7 @@ fn files_of(folder: &Path) -> Vec<std::path::PathBuf> {
 async fn broken_images_fail_a_backup_or_are_left_out() {
     let place = Place::on_files();
     fill(&place.start(), 6).await;
-    let mut blobs = place.blobs().sorted();
-    let first = blobs
-        .next()
-        .await
-        .expect("there are blobs")
-        .expect("listed");
-    place.blobs().delete(&[first.key]).await.expect("deleted");
+    place.lose_bytes("first/0").await;
     let path = place.folder().join("kept.tar");
     let path = path.to_str().expect("a path");
     let error = failure(place.command(&["backup", path]));

@@ -3,8 +3,6 @@
 use std::process::Stdio;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use futures_util::StreamExt as _;
-
 use crate::picture::gif;
 use crate::place::{Place, ended, failure, line};
 use crate::server::{ACCOUNT_HASH, Server};
@@ -143,13 +141,7 @@ async fn an_image_without_bytes_stops_a_move_and_opens_the_source() {
     let (from, to) = (Place::on_files(), Place::on_files());
     let source = from.start();
     fill(&source, 4).await;
-    let mut blobs = from.blobs().sorted();
-    let first = blobs
-        .next()
-        .await
-        .expect("there are blobs")
-        .expect("listed");
-    from.blobs().delete(&[first.key]).await.expect("deleted");
+    from.lose_bytes("first/0").await;
     let error = failure(from.migrate(&to));
     assert!(error.contains("has no bytes"), "{error}");
     let (status, answer) = upload(&client(), &source.images_url(), "still/open").await;

@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
 
+use model::{AccountId, ImageId};
 use serde_json::Value;
 use store::catalog::{Reading, Record};
 use store::{Blobs, Bucket, BucketUrl, Portable, Postgres, PostgresUrl, Sqlite, Vault};
 use tempfile::TempDir;
 
-use crate::server::{Server, Settings, program};
+use crate::server::{ACCOUNT_ID, Server, Settings, program};
 use crate::{postgres, s3};
 
 const SECRET_KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
@@ -133,6 +134,16 @@ impl Place {
             credentials: Some((s3::KEY.0.to_owned(), s3::KEY.1.to_owned())),
         };
         Blobs::bucket(&bucket).expect("it opens")
+    }
+
+    /// Loses the bytes of an image, and of no other: a deleted one may still have some.
+    pub(crate) async fn lose_bytes(&self, id: &str) {
+        let account = AccountId::try_from(ACCOUNT_ID).expect("an id");
+        let id = ImageId::from_path(id.to_owned());
+        let image = self.catalog().await.image(&account, &id).await;
+        let image = image.expect("it is read").expect("it is there");
+        let key = image.source.expect("it has bytes").blob;
+        self.blobs().delete(&[key]).await.expect("deleted");
     }
 
     /// Every record, as it is now.
