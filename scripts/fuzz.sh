@@ -77,7 +77,8 @@ for target in "${targets[@]}"; do
     esac
     mkdir -p "$here/corpus/$target" "$here/findings"
     # One allocation of any library is within `RENDER_BYTES_MAX` of the targets.
-    "$here"/build/*/release/"$target" -max_total_time="$seconds" -print_final_stats=1 \
+    program=$(echo "$here"/build/*/release/"$target")
+    "$program" -max_total_time="$seconds" -print_final_stats=1 \
         -rss_limit_mb=1024 -malloc_limit_mb=64 -artifact_prefix="$here/findings/$target-" \
         "${limits[@]}" "$here/corpus/$target" "$seeds/$target" || failed+=("$target")
 done
