@@ -101,6 +101,11 @@ pub(crate) fn of_rendering(header: &Header, transform: &Transform, engine: &Engi
     of_decoding(header, eighths) + made * MADE_BYTES + generated + look + scored
 }
 
+/// Work of drawing a pixel of an SVG, on which several shapes may lie.
+const DRAWING_WORK: u64 = 20;
+/// Work of a pixel which a model makes.
+const GENERATING_WORK: u64 = 1_000;
+
 /// Work of a rendering, in pixels of a JPEG which is decoded: those of its stages, each by what a pixel
 /// takes there.
 pub(crate) fn of_work(
@@ -147,7 +152,17 @@ pub(crate) fn of_work(
         },
     };
     let steps = 2 * plan.steps.len() as u64;
-    let each = area * decoding_work(header.format) + made * (steps + encoded * searches);
+    let drawn = if header.format == MediaType::Svg {
+        DRAWING_WORK
+    } else {
+        0
+    };
+    let generated = match &engine.models().upscaler {
+        Some(_) if transform.upscale == Upscale::Generate && plan.enlarges => GENERATING_WORK,
+        _ => 0,
+    };
+    let each = area * decoding_work(header.format)
+        + made * (drawn + generated + steps + encoded * searches);
     each.saturating_mul(frames)
 }
 
@@ -160,6 +175,7 @@ fn decoding_work(format: MediaType) -> u64 {
         MediaType::Avif => 6,
         MediaType::Heic => 12,
         MediaType::Jxl => 20,
+        // It is drawn at the size which is made.
         MediaType::Svg => 0,
     }
 }

@@ -183,7 +183,7 @@ impl Engine {
     /// Work of [`Engine::render`] without an overlay, estimated from the header: in pixels of a JPEG
     /// which is decoded, a few nanoseconds each.
     pub fn rendering_work(&self, source: &[u8], transform: &Transform, accepts: Accepts) -> u64 {
-        let header = self.inspect(source);
+        let header = self.inspect_for(source, transform);
         header.map_or(0, |header| cost::of_work(&header, transform, accepts, self))
     }
 

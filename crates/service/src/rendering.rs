@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use model::Transform;
 use model::transform::Format;
 use pixels::{Accepts, Cancel, Engine, Header, RenditionFormat, Request};
@@ -173,11 +174,16 @@ impl Service {
             return self.flight(job, None, load).await;
         };
         let flight = self.flight(job, Some(Lane::Later), load.clone());
-        match timeout(wait, flight.clone()).await {
-            Ok(Err(DeliveryError::Busy)) => {}
-            Ok(rendering) => return rendering,
+        let landed = if wait.is_zero() {
+            flight.clone().now_or_never()
+        } else {
+            timeout(wait, flight.clone()).await.ok()
+        };
+        match landed {
+            Some(Err(DeliveryError::Busy)) => {}
+            Some(rendering) => return rendering,
             // For those who ask later. They are bounded by the queue of their lane.
-            Err(_) => drop(tokio::spawn(flight)),
+            None => drop(tokio::spawn(flight)),
         }
         self.meters.count_late();
         self.without_avif(job, load).await
