@@ -60,7 +60,7 @@ while IFS= read -r -d '' picture; do
     number=$((number + 1))
 done < <(find fuzz/seeds/pictures ${FUZZ_PICTURES:+"$FUZZ_PICTURES"} \
     -type f -size -64k -not -name '*.md' -not -name '*.tsv' -print0 | sort -z)
-for font in crates/pixels/tests/fonts/*.{ttf,woff,woff2}; do
+for font in crates/pixels/tests/fonts/*.{ttf,otf,woff,woff2}; do
     { grep -F '"font":{"url":"p"}' fuzz/seeds/options.txt && cat "$font"; } >"$seeds/render/$(basename "$font")"
 done
 
@@ -71,9 +71,10 @@ for target in "${targets[@]}"; do
     echo "== $target, $seconds seconds"
     case $target in
     grammar) limits=(-max_len=4096 -timeout=5 -dict=fuzz/seeds/grammar.dict) ;;
-    jpeg | containers) limits=(-max_len=16384 -timeout=20) ;;
+    jpeg) limits=(-max_len=16384 -timeout=20) ;;
+    containers) limits=(-max_len=16384 -timeout=20 -dict=fuzz/seeds/svg.dict) ;;
     render) limits=(-max_len=65536 -timeout=60 -dict=fuzz/seeds/grammar.dict) ;;
-    *) limits=(-max_len=65536 -timeout=60) ;;
+    *) limits=(-max_len=65536 -timeout=60 -dict=fuzz/seeds/svg.dict) ;;
     esac
     mkdir -p "$here/corpus/$target" "$here/findings"
     # One allocation of any library is within `RENDER_BYTES_MAX` of the targets.

@@ -30,13 +30,15 @@ fuzz_target!(init: set_panic_hook(), |source: &[u8]| -> Corpus {
     let estimate = engine.rendering_bytes(source, &transform) + length;
     let pixels = rendered(estimate, || engine.render(&request, &never));
     match pixels {
-        Ok(pixels) if header.format == MediaType::Svg => assert!(!pixels.bytes.is_empty()),
         Ok(pixels) => {
-            assert_eq!((pixels.width, pixels.height), (header.width, header.height));
+            // A drawing is not measured where it is not drawn.
+            if header.format != MediaType::Svg {
+                assert_eq!((pixels.width, pixels.height), (header.width, header.height));
+            }
             let area = pixels.width as usize * pixels.height as usize;
             assert_eq!(pixels.bytes.len(), area * 4);
         }
-        Err(Error::Corrupt(reason)) => panic!("{:?} was accepted: {reason}", header.format),
+        Err(Error::Corrupt(reason)) if header.format != MediaType::Svg => panic!("{:?} was accepted: {reason}", header.format),
         Err(_) => {}
     }
     Corpus::Keep

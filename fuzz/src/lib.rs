@@ -41,6 +41,7 @@ fn policy() -> Policy {
         // It is ten times as slow as the others.
         avif_side_auto: 128,
         avif_side_explicit: 128,
+        rasterize_svg: true,
         ..Policy::default()
     }
 }
@@ -55,6 +56,7 @@ pub static RENDERERS: LazyLock<[Engine; 2]> = LazyLock::new(|| {
         resize_light: ResizeLight::Linear,
         strict_png: true,
         animate_png: false,
+        wide_gamut: true,
         ..policy()
     };
     [policy(), other].map(|policy| Engine::new(limits(512), policy))
