@@ -138,6 +138,10 @@ impl App {
                 let answer = api::user::answer(self, &request, &path).await;
                 answer.unwrap_or_else(ApiError::into_response)
             }
+            Route::Zones(path) => {
+                let answer = api::zones::answer(self, request, &path).await;
+                answer.unwrap_or_else(ApiError::into_response)
+            }
             Route::Batch(resource) => self.batch(request, resource).await,
             Route::OneTimeUpload(path) => one_time_upload::answer(self, request, &path).await,
             Route::Delivery(path) => delivery::answer(self, &request, path).await,

@@ -17,6 +17,8 @@ pub(super) enum Route {
     /// `/client/v4/user…`, `/client/v4/accounts`, `/client/v4/memberships`: the path below
     /// `/client/v4/`.
     User(String),
+    /// `/client/v4/zones…`: the segments below, decoded.
+    Zones(Vec<String>),
     /// `/batch/images/…`, or `/images/…` on `batch.…`.
     Batch(Resource),
     /// `/upload/{hash}/{id}`, or `/{hash}/{id}` on `upload.…`: the path from the hash on.
@@ -148,6 +150,14 @@ impl Route {
     fn parse_api(method: &Method, rest: &str) -> Self {
         let rest = rest.strip_suffix('/').unwrap_or(rest);
         let Some(below) = rest.strip_prefix("accounts/") else {
+            if let Some(below) = rest.strip_prefix("zones") {
+                let segments = below.split('/').map(decode_segment).collect::<Vec<_>>();
+                // What follows the word is empty, or begins with a slash.
+                return match segments.split_first() {
+                    Some((first, below)) if first.is_empty() => Self::Zones(below.to_vec()),
+                    _ => Self::Unknown,
+                };
+            }
             return match rest {
                 "accounts" | "memberships" | "user" | "user/tokens/verify" => {
                     Self::User(rest.to_owned())

@@ -60,7 +60,7 @@ impl Class {
 impl Route {
     pub(super) fn class(&self) -> Class {
         match self {
-            Self::Api(..) | Self::User(_) => Class::Api,
+            Self::Api(..) | Self::User(_) | Self::Zones(_) => Class::Api,
             Self::Batch(_) => Class::Batch,
             Self::OneTimeUpload(_) => Class::OneTimeUpload,
             Self::Delivery(_) => Class::Delivery,

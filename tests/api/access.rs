@@ -133,7 +133,7 @@ async fn routes_are_judged_before_credentials() {
             "/client/v4/accounts/{}/images/v1/keys/a/b",
             server.account.id
         ),
-        "/client/v4/zones",
+        "/client/v4/zoneses",
         "/client/v4",
         "/nothing/here",
         "/",

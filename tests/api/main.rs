@@ -26,3 +26,4 @@ mod remote_caching;
 mod remote_errors;
 mod signed;
 mod sources;
+mod zones;

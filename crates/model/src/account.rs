@@ -1,7 +1,7 @@
 use std::fmt;
 
-use crate::Timestamp;
 use crate::random::{random_bytes, random_hex};
+use crate::{Timestamp, ZoneConfigs};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
 /// An account: the owner of images, variants, signing keys and tokens.
@@ -19,8 +19,8 @@ pub struct Account {
     pub config: AccountConfig,
 }
 
-/// The settings of one account (management-api.md, endpoint 18).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The settings of one account (management-api.md, endpoint 18), and of the zones it owns.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccountConfig {
     /// Whether delivery addresses may carry an option list.
     pub flexible_variants: bool,
@@ -28,6 +28,8 @@ pub struct AccountConfig {
     pub browser_ttl: u32,
     /// Whether Content Credentials are kept in delivered images.
     pub preserve_content_credentials: bool,
+    /// What the API was told of zones.
+    pub zones: ZoneConfigs,
 }
 
 impl AccountConfig {
@@ -41,6 +43,7 @@ impl Default for AccountConfig {
             flexible_variants: false,
             browser_ttl: 172_800,
             preserve_content_credentials: false,
+            zones: ZoneConfigs::default(),
         }
     }
 }

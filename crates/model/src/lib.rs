@@ -43,4 +43,6 @@ pub use source_url::{InvalidSource, Site, SourceUrl};
 pub use timestamp::Timestamp;
 pub use transform::{Fit, Transform};
 pub use variant::{InvalidVariant, Variant, VariantName, VariantOptions};
-pub use zone::{AllowedOrigin, Origins, Zone, split_authority};
+pub use zone::{
+    AllowedOrigin, AllowedOrigins, Origins, Zone, ZoneConfig, ZoneConfigs, ZoneId, split_authority,
+};

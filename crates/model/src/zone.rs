@@ -1,10 +1,16 @@
 //! Hosts which offer remote images, and which sources each allows (transformations.md, sections 6.1
 //! and 6.2).
 
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use ring::digest::{SHA256, digest};
+use serde_json::{Map, Value, json};
 use url::Host;
 
-use crate::SourceUrl;
 use crate::source_url::Site;
+use crate::{SourceUrl, Timestamp, to_hex};
 
 /// A host, with all its subdomains, at which remote images are offered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +23,32 @@ pub struct Zone {
     port: Option<u16>,
     origins: Origins,
 }
+
+/// What zones are told by the API, by the hosts of the zones.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ZoneConfigs(Arc<BTreeMap<String, ZoneConfig>>);
+
+/// What a zone is told by the API (clients.md, section 2.3). What it is not told is as the server is
+/// configured.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ZoneConfig {
+    /// Which sources it allows, and when that was said.
+    pub allowed_origins: Option<(AllowedOrigins, Timestamp)>,
+    /// Whether Content Credentials are to be kept, and when that was said.
+    pub content_credentials: Option<(bool, Timestamp)>,
+}
+
+/// Sources as the API names them: entries separated by commas, `*` for every public host, or `zone`
+/// for the zone with its subdomains. It is shown as it was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AllowedOrigins {
+    text: String,
+    origins: Origins,
+}
+
+/// 32 lower-case hexadecimal characters: a zone's name in API paths, which follows from its host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ZoneId(String);
 
 /// Which sources a zone allows besides the host which a request names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +68,125 @@ pub struct AllowedOrigin {
     subdomains: bool,
     /// What paths must start with.
     path: String,
+}
+
+impl ZoneConfigs {
+    /// What this zone is told.
+    pub fn of(&self, zone: &Zone) -> Option<&ZoneConfig> {
+        self.0.get(&zone.host)
+    }
+
+    /// The same, to be changed.
+    pub fn of_mut(&mut self, zone: &Zone) -> &mut ZoneConfig {
+        let configs = Arc::make_mut(&mut self.0);
+        configs.entry(zone.host.clone()).or_default()
+    }
+
+    /// As they are stored: by host, with times in microseconds.
+    pub fn to_json(&self) -> Map<String, Value> {
+        let configs = self.0.iter().map(|(host, config)| {
+            let mut object = Map::new();
+            if let Some((allowed, modified)) = &config.allowed_origins {
+                let value = json!([allowed.text, modified.micros()]);
+                object.insert("allowed_origins".to_owned(), value);
+            }
+            if let Some((kept, modified)) = config.content_credentials {
+                let value = json!([kept, modified.micros()]);
+                object.insert("content_credentials".to_owned(), value);
+            }
+            (host.clone(), object.into())
+        });
+        configs.collect()
+    }
+
+    /// Reads what `to_json` wrote.
+    pub fn from_json(object: &Map<String, Value>) -> Option<Self> {
+        let modified = |value: &Value| Some(Timestamp::from_micros(value.get(1)?.as_i64()?));
+        let config = |(host, value): (&String, &Value)| {
+            let allowed_origins = match value.get("allowed_origins") {
+                None => None,
+                Some(said) => {
+                    let allowed = AllowedOrigins::parse(said.get(0)?.as_str()?)?;
+                    Some((allowed, modified(said)?))
+                }
+            };
+            let content_credentials = match value.get("content_credentials") {
+                None => None,
+                Some(said) => Some((said.get(0)?.as_bool()?, modified(said)?)),
+            };
+            let config = ZoneConfig {
+                allowed_origins,
+                content_credentials,
+            };
+            Some((host.clone(), config))
+        };
+        let configs = object.iter().map(config);
+        let configs = configs.collect::<Option<_>>()?;
+        Some(Self(Arc::new(configs)))
+    }
+}
+
+impl AllowedOrigins {
+    /// The most bytes which a list may have.
+    pub const BYTES_MAX: usize = 16_384;
+
+    /// Reads a list. An entry may begin with `http://` or `https://`, which means nothing; empty
+    /// entries are none.
+    pub fn parse(text: &str) -> Option<Self> {
+        if text.len() > Self::BYTES_MAX {
+            return None;
+        }
+        let origins = match text.trim() {
+            "*" => Origins::Any,
+            "zone" => Origins::Zone,
+            list => {
+                let entries = list.split(',').map(str::trim);
+                let entries = entries.filter(|entry| !entry.is_empty()).map(|entry| {
+                    let plain = entry
+                        .strip_prefix("https://")
+                        .or_else(|| entry.strip_prefix("http://"));
+                    AllowedOrigin::parse(plain.unwrap_or(entry))
+                });
+                Origins::List(entries.collect::<Option<_>>()?)
+            }
+        };
+        Some(Self {
+            text: text.to_owned(),
+            origins,
+        })
+    }
+
+    /// The list as it was written.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
+impl ZoneId {
+    fn of(host: &str) -> Self {
+        let digest = digest(&SHA256, format!("zone {host}").as_bytes());
+        Self(to_hex(&digest.as_ref()[..16]))
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Origins {
+    /// As [`AllowedOrigins`] are written.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Any => f.write_str("*"),
+            Self::Zone => f.write_str("zone"),
+            Self::List(list) => list.iter().enumerate().try_for_each(|(index, origin)| {
+                let comma = if index > 0 { "," } else { "" };
+                let star = if origin.subdomains { "*." } else { "" };
+                write!(f, "{comma}{star}{}{}", origin.host, origin.path)
+            }),
+        }
+    }
 }
 
 impl AllowedOrigin {
@@ -112,6 +263,16 @@ impl Zone {
         &self.host
     }
 
+    /// The zone's name in API paths.
+    pub fn id(&self) -> ZoneId {
+        ZoneId::of(&self.host)
+    }
+
+    /// Which sources it allows as the server is configured.
+    pub fn origins(&self) -> &Origins {
+        &self.origins
+    }
+
     /// Whether a host is the zone or a subdomain of it.
     pub fn contains(&self, host: &str) -> bool {
         is_within(host, &self.host)
@@ -138,10 +299,19 @@ impl Zone {
         self.port == Some(port) && self.contains(host)
     }
 
-    /// Whether a request which named `host` may have this source.
-    pub fn allows(&self, source: &SourceUrl, host: &str, strict: bool) -> bool {
+    /// Whether a request which named `host` may have this source. `told` counts before what is
+    /// configured.
+    pub fn allows(
+        &self,
+        source: &SourceUrl,
+        host: &str,
+        strict: bool,
+        told: Option<&ZoneConfig>,
+    ) -> bool {
+        let told = told.and_then(|told| told.allowed_origins.as_ref());
+        let origins = told.map_or(&self.origins, |(allowed, _)| &allowed.origins);
         source.host() == host
-            || match &self.origins {
+            || match origins {
                 Origins::Any => true,
                 Origins::Zone => self.contains(source.host()),
                 Origins::List(list) => list.iter().any(|origin| origin.allows(source, strict)),
@@ -194,7 +364,7 @@ mod tests {
     fn allows(zone: &str, request_host: &str, source: &str, strict: bool) -> bool {
         let zone = Zone::parse(zone).unwrap();
         let source = SourceUrl::parse(source).unwrap();
-        zone.allows(&source, request_host, strict)
+        zone.allows(&source, request_host, strict, None)
     }
 
     #[test]
@@ -267,6 +437,58 @@ mod tests {
         assert!(strict("https://b.com/themes/i.png"));
         assert!(strict("https://b.com/themes"));
         assert!(!strict("https://b.com/themesx/i.png"));
+    }
+
+    #[test]
+    fn what_the_api_says_of_origins_counts_before_the_configuration() {
+        let zone = Zone::parse("zone.test=b.com").unwrap();
+        let allows = |list: Option<&str>, source| {
+            let told = ZoneConfig {
+                allowed_origins: list.map(|list| {
+                    let allowed = AllowedOrigins::parse(list).unwrap();
+                    assert_eq!(allowed.as_str(), list);
+                    (allowed, Timestamp::from_micros(1))
+                }),
+                ..ZoneConfig::default()
+            };
+            let source = SourceUrl::parse(source).unwrap();
+            zone.allows(&source, "zone.test", false, Some(&told))
+        };
+        for (list, source, expected) in [
+            (None, "https://b.com/a.png", true),
+            (None, "https://c.com/a.png", false),
+            (Some(""), "https://b.com/a.png", false),
+            (Some(""), "https://zone.test/a.png", true),
+            (Some("*"), "https://c.com/a.png", true),
+            (Some("zone"), "https://sub.zone.test/a.png", true),
+            (Some("zone"), "https://b.com/a.png", false),
+            (Some("c.com, *.d.com/x"), "https://c.com/a.png", true),
+            (Some("c.com, *.d.com/x"), "https://q.d.com/x/a.png", true),
+            (Some("c.com,*.d.com/x,"), "https://q.d.com/y/a.png", false),
+            (Some("https://c.com"), "http://c.com/a.png", true),
+        ] {
+            assert_eq!(allows(list, source), expected, "{list:?} {source}");
+        }
+        for broken in ["a b", "c.com,*", "c.com|d.com", "ftp://c.com", "*.*.c.com"] {
+            assert_eq!(AllowedOrigins::parse(broken), None, "{broken}");
+        }
+        let long = "a.com,".repeat(AllowedOrigins::BYTES_MAX / 6 + 1);
+        assert_eq!(AllowedOrigins::parse(&long), None);
+    }
+
+    #[test]
+    fn origins_are_shown_as_the_api_takes_them() {
+        for (configured, shown) in [
+            ("zone.test", ""),
+            ("zone.test=any", "*"),
+            ("zone.test=zone", "zone"),
+            ("zone.test=B.com|*.c.com/x", "b.com,*.c.com/x"),
+        ] {
+            let zone = Zone::parse(configured).unwrap();
+            assert_eq!(zone.origins().to_string(), shown);
+            let taken = AllowedOrigins::parse(shown).unwrap();
+            assert_eq!(&taken.origins, zone.origins());
+        }
     }
 
     #[test]

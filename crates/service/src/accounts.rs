@@ -134,16 +134,31 @@ impl Service {
                 "browser_ttl must be from {low} to {high} seconds"
             )));
         }
+        let ConfigEdit {
+            flexible_variants,
+            browser_ttl,
+            preserve_content_credentials,
+        } = edit;
+        self.change_config(id, |config| {
+            config.flexible_variants = flexible_variants.unwrap_or(config.flexible_variants);
+            config.browser_ttl = browser_ttl.unwrap_or(config.browser_ttl);
+            config.preserve_content_credentials =
+                preserve_content_credentials.unwrap_or(config.preserve_content_credentials);
+        })
+        .await
+    }
+
+    /// Changes the settings of an account, whoever else does so meanwhile, and returns them.
+    pub(crate) async fn change_config(
+        &self,
+        id: &AccountId,
+        change: impl Fn(&mut AccountConfig),
+    ) -> Result<AccountConfig, Error> {
         for _ in 0..ATTEMPTS {
             let account = self.catalog.account(id).await?;
             let before = account.ok_or(store::Error::NotFound)?.config;
-            let after = AccountConfig {
-                flexible_variants: edit.flexible_variants.unwrap_or(before.flexible_variants),
-                browser_ttl: edit.browser_ttl.unwrap_or(before.browser_ttl),
-                preserve_content_credentials: edit
-                    .preserve_content_credentials
-                    .unwrap_or(before.preserve_content_credentials),
-            };
+            let mut after = before.clone();
+            change(&mut after);
             match self.catalog.set_config(id, &before, &after).await {
                 Err(store::Error::Changed) => {}
                 Err(other) => return Err(other.into()),

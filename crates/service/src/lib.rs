@@ -28,6 +28,7 @@ mod sources;
 mod sweep;
 mod upload;
 mod variants;
+mod zones;
 
 use std::sync::Arc;
 
@@ -53,6 +54,7 @@ pub use settings::{Addresses, RemoteSettings, Settings};
 pub use sources::Found;
 pub use sweep::Swept;
 pub use upload::{NewImage, Upload};
+pub use zones::ZoneEdit;
 
 /// The use cases over one store. Cheap to clone; every clone is the same service.
 #[derive(Clone)]
@@ -76,6 +78,7 @@ pub struct Service {
     flights: flights::Flights<RenditionKey, rendering::Rendering>,
     refusals: Arc<rendering::Refusals>,
     meters: Arc<Meters>,
+    zone_owner: Arc<zones::LastKnown>,
     secrets: Arc<Secrets>,
     settings: Arc<Settings>,
 }
@@ -127,6 +130,7 @@ impl Service {
             flights: flights::Flights::default(),
             refusals: Arc::new(rendering::Refusals::new(rendering::REFUSALS_MAX)),
             meters: Arc::default(),
+            zone_owner: Arc::default(),
             secrets: Arc::new(secrets),
             settings: Arc::new(settings),
         })

@@ -134,7 +134,9 @@ impl Service {
             parsed.map_err(|error: InvalidOptions| DeliveryError::Options(error.to_string()))?;
         let (transform, hints_used) = request.hints.settle(transform, remote.auto_width_uses_dpr);
         let url = url?;
-        if !zone.allows(&url, request.host, remote.strict_path_segments) {
+        let told = self.zone_configs().await?;
+        let (told, strict) = (told.of(zone), remote.strict_path_segments);
+        if !zone.allows(&url, request.host, strict, told) {
             return Err(DeliveryError::OriginNotAllowed);
         }
         if !remote.allows_port(url.host(), url.port()) {

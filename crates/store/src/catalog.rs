@@ -11,6 +11,7 @@ mod recent;
 mod records;
 mod sealed_keys;
 mod sqlite;
+mod zone_text;
 
 use std::time::Duration;
 
@@ -229,6 +230,14 @@ pub trait Catalog: Send + Sync {
     /// Whether this process is the one which does the job for the next while. Others which ask get
     /// no for so long, by the clock of the catalog, unless they asked first.
     async fn take_lease(&self, job: &'static str, time: Duration) -> Result<bool, Error>;
+
+    /// Tells the other processes of this store what to purge of their caches, in words which are
+    /// theirs to read. They are kept for an hour.
+    async fn announce_purge(&self, purge: &str) -> Result<(), Error>;
+
+    /// Up to `limit` purges which other processes announced, with increasing numbers: those after
+    /// the one of this number.
+    async fn announced_purges(&self, after: i64, limit: u32) -> Result<Vec<(i64, String)>, Error>;
 
     /// Answers a trivial query, so that health checks see a broken database.
     async fn ping(&self) -> Result<(), Error>;

@@ -11,7 +11,7 @@ use crate::http::{Answer, App, Req, Response, extract};
 
 /// `GET /images/v1/config`
 pub(in crate::http) fn get(account: &Caller) -> Response {
-    shown(account.config)
+    shown(&account.config)
 }
 
 /// `PATCH /images/v1/config`
@@ -33,10 +33,10 @@ pub(in crate::http) async fn edit(app: &App, request: Req, account: Caller) -> A
         preserve_content_credentials: extract::boolean(&object, "preserve_content_credentials")?,
     };
     let config = app.service.edit_config(&account.id, edit).await?;
-    Ok(shown(config))
+    Ok(shown(&config))
 }
 
-fn shown(config: AccountConfig) -> Response {
+fn shown(config: &AccountConfig) -> Response {
     success(json!({
         "flexible_variants": config.flexible_variants,
         "browser_ttl": config.browser_ttl,

@@ -5,7 +5,7 @@ use hyper::{Method, Request, StatusCode};
 use model::{Account, ApiToken, Timestamp, TokenState};
 use serde_json::{Value, json};
 
-use super::success;
+use super::{page, success};
 use crate::http::auth;
 use crate::http::error::ApiError;
 use crate::http::wire::Envelope;
@@ -23,15 +23,19 @@ pub(in crate::http) async fn answer<B>(app: &App, request: &Request<B>, path: &s
     let access = access.ok_or_else(ApiError::unauthenticated)?;
     let account = app.service.account(&access.account).await?;
     let account = account.ok_or_else(ApiError::unauthenticated)?;
+    let query = request.uri().query();
     Ok(match path {
-        "accounts" => page(&json!([account_object(&account)])),
-        "memberships" => page(&json!([{
-            "id": account.id.as_str(),
-            "status": "accepted",
-            "account": account_object(&account),
-            "roles": ["Images"],
-            "permissions": {},
-        }])),
+        "accounts" => page(query, vec![account_object(&account)]),
+        "memberships" => page(
+            query,
+            vec![json!({
+                "id": account.id.as_str(),
+                "status": "accepted",
+                "account": account_object(&account),
+                "roles": ["Images"],
+                "permissions": {},
+            })],
+        ),
         _ => success(json!({
             "id": account.id.as_str(),
             "email": "",
@@ -108,13 +112,4 @@ fn account_object(account: &Account) -> Value {
         "created_on": account.created.to_string(),
         "settings": {},
     })
-}
-
-fn page(result: &Value) -> Response {
-    let count = result.as_array().map_or(0, Vec::len);
-    let info = json!({
-        "page": 1, "per_page": 20, "count": count, "total_count": count, "total_pages": 1,
-    });
-    let envelope = Envelope::of(result).with_info(info);
-    response::json(StatusCode::OK, &envelope)
 }

@@ -334,6 +334,17 @@ class Images(unittest.TestCase):
         self.assertEqual(shown.status_code, 200, shown.text[:200] if shown.is_error else "")
         self.assertEqual(httpx.get(f"{base}{text}1&sig={signature}").status_code, 403)
 
+    def test_zones(self):
+        zones = [zone for zone in self.client.zones.list(name="127.0.0.1")]
+        self.assertEqual([zone.name for zone in zones], ["127.0.0.1"])
+        zone = zones[0].id
+        origins = self.client.zones.transformations_allowed_origins
+        self.assertEqual(origins.edit(zone_id=zone, value="*").value, "*")
+        self.assertEqual(origins.get(zone_id=zone).value, "*")
+        c2pa = self.client.zones.transformations_c2pa
+        self.assertEqual(c2pa.edit(zone_id=zone, value="on").value, "on")
+        self.assertEqual(c2pa.get(zone_id=zone).value, "on")
+
     def test_the_async_client(self):
         async def round_trip():
             async with AsyncCloudflare() as client:

@@ -534,3 +534,22 @@ test('a private image is shown to the bearer of a signature alone', async () => 
   forged.searchParams.set('exp', String(now + 900));
   assert.equal((await fetch(forged)).status, 403);
 });
+
+test('zones and their settings', async () => {
+  const zones = [];
+  for await (const zone of client.zones.list()) zones.push(zone);
+  const zone = zones.find(({ name }) => name === '127.0.0.1');
+  assert.ok(zone, JSON.stringify(zones));
+  const zone_id = zone.id;
+  assert.equal((await client.zones.get({ zone_id })).account.id, account_id);
+  const origins = client.zones.transformationsAllowedOrigins;
+  assert.equal((await origins.get({ zone_id })).value, '');
+  const set = await origins.edit({ zone_id, value: 'example.com,cdn.example.com' });
+  assert.equal(set.id, 'image_resizing_allowed_origins');
+  assert.equal(set.value, 'example.com,cdn.example.com');
+  assert.deepEqual(await origins.get({ zone_id }), set);
+  const c2pa = await client.zones.transformationsC2pa.edit({ zone_id, value: 'on' });
+  assert.equal(c2pa.value, 'on');
+  assert.deepEqual(await client.zones.transformationsC2pa.get({ zone_id }), c2pa);
+  await refuses(origins.edit({ zone_id, value: 'no host' }), Cloudflare.BadRequestError, 400, 5400);
+});

@@ -4,7 +4,7 @@
 use model::{
     Account, AccountConfig, AccountHash, AccountId, ApiToken, BlobKey, Creator, Filename, Image,
     ImageId, KeyName, MediaType, Metadata, Permission, SigningKey, Source, Timestamp, TokenHash,
-    TokenId, Variant, VariantName, VariantOptions,
+    TokenId, Variant, VariantName, VariantOptions, ZoneConfigs,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -28,6 +28,9 @@ struct AccountLine {
     flexible_variants: bool,
     browser_ttl: u32,
     preserve_content_credentials: bool,
+    /// Backups of earlier versions have none.
+    #[serde(default)]
+    zones: Map<String, Value>,
     variants: Vec<VariantLine>,
     keys: Vec<KeyLine>,
     tokens: Vec<TokenLine>,
@@ -129,16 +132,18 @@ fn account_line(records: &AccountRecords, vault: &Vault) -> AccountLine {
         flexible_variants,
         browser_ttl,
         preserve_content_credentials,
-    } = *config;
+        zones,
+    } = config;
     AccountLine {
         id: id.as_str().to_owned(),
         hash: hash.as_str().to_owned(),
         name: name.clone(),
         created: created.micros(),
         last_uploaded: last_uploaded.micros(),
-        flexible_variants,
-        browser_ttl,
-        preserve_content_credentials,
+        flexible_variants: *flexible_variants,
+        browser_ttl: *browser_ttl,
+        preserve_content_credentials: *preserve_content_credentials,
+        zones: zones.to_json(),
         variants: variants.iter().map(variant_line).collect(),
         keys: keys.iter().map(|key| key_line(id, key, vault)).collect(),
         tokens: tokens.iter().map(token_line).collect(),
@@ -160,6 +165,7 @@ fn account(line: AccountLine, vault: &Vault) -> Option<AccountRecords> {
                 flexible_variants: line.flexible_variants,
                 browser_ttl: line.browser_ttl,
                 preserve_content_credentials: line.preserve_content_credentials,
+                zones: ZoneConfigs::from_json(&line.zones)?,
             },
         },
         last_uploaded: Timestamp::from_micros(line.last_uploaded),

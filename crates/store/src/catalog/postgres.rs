@@ -9,6 +9,7 @@ mod leaves;
 mod lists;
 mod moments;
 mod pool;
+mod purges;
 mod records;
 mod rows;
 mod schema;
@@ -33,7 +34,7 @@ use tokio::task::JoinHandle;
 use tokio_postgres::error::SqlState;
 
 use super::recent::Recent;
-use super::{Catalog, Corrupt, Filled, ImageEdit, ListQuery, sealed_keys, statements};
+use super::{Catalog, Corrupt, Filled, ImageEdit, ListQuery, sealed_keys, statements, zone_text};
 use crate::{Error, Vault};
 use changes::Change;
 use moments::Moments;
@@ -205,12 +206,11 @@ impl Catalog for Postgres {
         before: &AccountConfig,
         after: &AccountConfig,
     ) -> Result<(), Error> {
-        let (before, after) = (*before, *after);
         self.write(
             Change::Settings(account.clone()),
             work!(
-                [account] | writing | {
-                    accounts::set_config(writing.connection, &account, before, after)
+                [account, before, after] | writing | {
+                    accounts::set_config(writing.connection, &account, &before, &after)
                 }
             ),
         )
@@ -555,6 +555,28 @@ impl Catalog for Postgres {
                     | async move { leases::take(writing.connection, job, &node, time).await }
             ),
         )
+        .await
+    }
+
+    async fn announce_purge(&self, purge: &str) -> Result<(), Error> {
+        let (node, purge) = (self.node, purge.to_owned());
+        self.write(
+            Change::Nothing,
+            work!(
+                [purge]
+                    | writing
+                    | async move { purges::announce(writing.connection, &node, &purge).await }
+            ),
+        )
+        .await
+    }
+
+    async fn announced_purges(&self, after: i64, limit: u32) -> Result<Vec<(i64, String)>, Error> {
+        let node = self.node;
+        self.read(work!(
+            [] | connection
+                | async move { purges::announced(connection, &node, after, limit).await }
+        ))
         .await
     }
 

@@ -29,7 +29,7 @@ use rusqlite::{Connection, ErrorCode, ffi};
 use tokio::task::spawn_blocking;
 
 use super::recent::{Recent, Touched};
-use super::{Catalog, Corrupt, Filled, ImageEdit, ListQuery, sealed_keys, statements};
+use super::{Catalog, Corrupt, Filled, ImageEdit, ListQuery, sealed_keys, statements, zone_text};
 use crate::{Error, Vault};
 use readers::Readers;
 use schema::Durability;
@@ -172,9 +172,9 @@ impl Catalog for Sqlite {
         before: &AccountConfig,
         after: &AccountConfig,
     ) -> Result<(), Error> {
-        let (account, before, after) = (account.clone(), *before, *after);
+        let (account, before, after) = (account.clone(), before.clone(), after.clone());
         self.write(Touched::Settings, move |writing| {
-            accounts::set_config(writing, &account, before, after)
+            accounts::set_config(writing, &account, &before, &after)
         })
         .await
     }
@@ -454,6 +454,15 @@ impl Catalog for Sqlite {
     /// There is one server to a data folder.
     async fn take_lease(&self, _: &'static str, _: Duration) -> Result<bool, Error> {
         Ok(true)
+    }
+
+    /// There is one server to a data folder.
+    async fn announce_purge(&self, _: &str) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn announced_purges(&self, _: i64, _: u32) -> Result<Vec<(i64, String)>, Error> {
+        Ok(Vec::new())
     }
 
     async fn ping(&self) -> Result<(), Error> {

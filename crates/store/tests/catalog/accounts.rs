@@ -1,5 +1,7 @@
-use model::{AccountConfig, AccountId, ApiToken, CreatorFilter, Permission, TokenHash, TokenId};
-use model::{Variant, VariantName};
+use model::{
+    AccountConfig, AccountId, AllowedOrigins, ApiToken, CreatorFilter, Permission, TokenHash,
+    TokenId, Variant, VariantName, Zone,
+};
 use store::catalog::Order;
 use store::{Catalog, Error};
 
@@ -66,11 +68,14 @@ pub(crate) async fn accounts_are_listed_oldest_first(catalog: &dyn Catalog) {
 pub(crate) async fn settings_change_only_from_what_they_are(catalog: &dyn Catalog) {
     let id = new_account(catalog).await;
     let before = AccountConfig::default();
-    let after = AccountConfig {
+    let mut after = AccountConfig {
         preserve_content_credentials: true,
         browser_ttl: 7_200,
-        ..before
+        ..before.clone()
     };
+    let zone = Zone::parse("zone.test").unwrap();
+    let allowed = AllowedOrigins::parse(" b.test,").unwrap();
+    after.zones.of_mut(&zone).allowed_origins = Some((allowed, at(9)));
     catalog.set_config(&id, &before, &after).await.unwrap();
     let found = catalog.account(&id).await.unwrap().unwrap();
     assert_eq!(found.config, after);

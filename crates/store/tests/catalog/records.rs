@@ -3,8 +3,9 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use model::{
-    AccountConfig, AccountId, ApiToken, CreatorFilter, Image, KeyName, Permission, SigningKey,
-    Timestamp, TokenHash, TokenId, Variant, VariantName, VariantOptions,
+    AccountConfig, AccountId, AllowedOrigins, ApiToken, CreatorFilter, Image, KeyName, Permission,
+    SigningKey, Timestamp, TokenHash, TokenId, Variant, VariantName, VariantOptions, Zone,
+    ZoneConfigs,
 };
 use store::catalog::{ImageEdit, Order, Place, Portable, Reading, Record};
 use store::{Catalog, Error, Sqlite, Vault};
@@ -63,7 +64,15 @@ async fn fill(catalog: &dyn Catalog, random: &mut Random) {
             flexible_variants: random.below(2) == 1,
             browser_ttl: 3_600 + random.below(100) as u32,
             preserve_content_credentials: random.below(2) == 1,
+            zones: ZoneConfigs::default(),
         };
+        let zone = Zone::parse("zone.test").unwrap();
+        let told = owner.config.zones.of_mut(&zone);
+        if random.below(2) == 1 {
+            let allowed = AllowedOrigins::parse("b.test, *.\u{e4}.test").unwrap();
+            told.allowed_origins = Some((allowed, at(random.below(1_000) as i64)));
+        }
+        told.content_credentials = Some((random.below(2) == 1, at(7)));
         let key = SigningKey::generate(KeyName::default_name());
         catalog
             .create_account(&owner, &Variant::public(), &key)

@@ -5,13 +5,13 @@ use tokio_postgres::Row;
 
 use super::pool::Connection;
 use super::rows::{self, image_columns};
-use super::{Corrupt, images, statements, taken_or};
+use super::{Corrupt, images, statements, taken_or, zone_text};
 use crate::Error;
 
 /// The columns which `account` reads, in its order.
 macro_rules! columns {
     () => {
-        "id, hash, name, created, flexible_variants, browser_ttl, preserve_content_credentials"
+        "id, hash, name, created, flexible_variants, browser_ttl, preserve_content_credentials, zones"
     };
 }
 
@@ -20,14 +20,16 @@ statements! {
     BY_HASH = concat!("SELECT ", columns!(), " FROM accounts WHERE hash = $1");
     ALL = concat!("SELECT ", columns!(), " FROM accounts WHERE NOT deleted ORDER BY created, pk");
     INSERT = concat!(
-        "INSERT INTO accounts (", columns!(), ") VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING pk"
+        "INSERT INTO accounts (", columns!(), ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+         RETURNING pk"
     );
     CONFIG =
-        "SELECT flexible_variants, browser_ttl, preserve_content_credentials FROM accounts
+        "SELECT flexible_variants, browser_ttl, preserve_content_credentials, zones FROM accounts
          WHERE id = $1 FOR NO KEY UPDATE";
     SET_CONFIG =
         "UPDATE accounts
-         SET flexible_variants = $2, browser_ttl = $3, preserve_content_credentials = $4
+         SET flexible_variants = $2, browser_ttl = $3, preserve_content_credentials = $4,
+             zones = $5
          WHERE id = $1";
     // No id and no hash looks like this. It waits for the transactions which keep the account.
     MARK_DELETED =
@@ -95,6 +97,7 @@ pub(super) async fn insert(connection: &Connection, account: &Account) -> Result
                 &config.flexible_variants,
                 &i64::from(config.browser_ttl),
                 &config.preserve_content_credentials,
+                &zone_text::of(&config.zones),
             ],
         )
         .await;
@@ -104,11 +107,11 @@ pub(super) async fn insert(connection: &Connection, account: &Account) -> Result
 pub(super) async fn set_config(
     connection: &Connection,
     id: &AccountId,
-    before: AccountConfig,
-    after: AccountConfig,
+    before: &AccountConfig,
+    after: &AccountConfig,
 ) -> Result<(), Error> {
     let current = connection.query_opt(CONFIG, &[&id.as_str()]).await?;
-    if config(&current.ok_or(Error::NotFound)?, 0)? != before {
+    if config(&current.ok_or(Error::NotFound)?, 0)? != *before {
         return Err(Error::Changed);
     }
     connection
@@ -119,6 +122,7 @@ pub(super) async fn set_config(
                 &after.flexible_variants,
                 &i64::from(after.browser_ttl),
                 &after.preserve_content_credentials,
+                &zone_text::of(&after.zones),
             ],
         )
         .await?;
@@ -187,5 +191,6 @@ fn config(row: &Row, at: usize) -> Result<AccountConfig, Error> {
         flexible_variants: row.try_get(at)?,
         browser_ttl: u32::try_from(browser_ttl).map_err(|_| Corrupt("lifetime"))?,
         preserve_content_credentials: row.try_get(at + 2)?,
+        zones: zone_text::read(row.try_get(at + 3)?).ok_or(Corrupt("settings of zones"))?,
     })
 }

@@ -14,7 +14,7 @@ use super::changes::Change;
 use super::pool::{Connection, Pool};
 use super::rows::{self, image_columns};
 use super::{Corrupt, Postgres, accounts, images, keys, sealed_keys, statements, sweep};
-use super::{tokens, transaction, variants};
+use super::{tokens, transaction, variants, zone_text};
 use crate::catalog::Catalog as _;
 use crate::catalog::records::{
     AccountRecords, Next, PIECE, Piece, Place, Portable, Reading, Record, Records, TABLES,
@@ -46,7 +46,8 @@ statements! {
         "UPDATE image_counts SET last_uploaded = least(last_uploaded, $2) WHERE account = $1";
     REPLACE =
         "UPDATE accounts SET hash = $2, name = $3, created = $4, flexible_variants = $5,
-             browser_ttl = $6, preserve_content_credentials = $7
+             browser_ttl = $6, preserve_content_credentials = $7,
+             zones = $8
          WHERE pk = $1";
     DELETE_TOKENS = "DELETE FROM tokens WHERE account = $1";
     DELETE_KEYS = "DELETE FROM signing_keys WHERE account = $1";
@@ -360,6 +361,7 @@ async fn put_account(
                         &config.flexible_variants,
                         &i64::from(config.browser_ttl),
                         &config.preserve_content_credentials,
+                        &zone_text::of(&config.zones),
                     ],
                 )
                 .await?;

@@ -4,8 +4,8 @@ use futures_util::future::try_join_all;
 
 use super::pool::Connection;
 use super::{
-    accounts, changes, images, keys, leases, leaves, lists, records, rows, statements, sweep,
-    tokens, variants,
+    accounts, changes, images, keys, leases, leaves, lists, purges, records, rows, statements,
+    sweep, tokens, variants,
 };
 use crate::{Error, Vault};
 
@@ -13,6 +13,7 @@ use crate::{Error, Vault};
 const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/postgres/0001.sql"),
     include_str!("../../../migrations/postgres/0002.sql"),
+    include_str!("../../../migrations/postgres/0003.sql"),
 ];
 
 /// Every statement of this backend but those of the migration. Preparing them finds a wrong table,
@@ -25,6 +26,7 @@ const ALL_STATEMENTS: &[&[&str]] = &[
     leases::STATEMENTS,
     leaves::STATEMENTS,
     lists::STATEMENTS,
+    purges::STATEMENTS,
     records::STATEMENTS,
     rows::STATEMENTS,
     STATEMENTS,

@@ -5,13 +5,13 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::rows::{self, image_columns};
 use super::writer::Writing;
-use super::{Corrupt, images, statements, taken_or};
+use super::{Corrupt, images, statements, taken_or, zone_text};
 use crate::Error;
 
 /// The columns which `account` reads, in its order.
 macro_rules! columns {
     () => {
-        "id, hash, name, created, flexible_variants, browser_ttl, preserve_content_credentials"
+        "id, hash, name, created, flexible_variants, browser_ttl, preserve_content_credentials, zones"
     };
 }
 
@@ -20,14 +20,15 @@ statements! {
     BY_HASH = concat!("SELECT ", columns!(), " FROM accounts WHERE hash = ?1");
     ALL = concat!("SELECT ", columns!(), " FROM accounts WHERE deleted = 0 ORDER BY created, pk");
     INSERT = concat!(
-        "INSERT INTO accounts (", columns!(), ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"
+        "INSERT INTO accounts (", columns!(), ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"
     );
     CONFIG =
-        "SELECT flexible_variants, browser_ttl, preserve_content_credentials FROM accounts
+        "SELECT flexible_variants, browser_ttl, preserve_content_credentials, zones FROM accounts
          WHERE id = ?1";
     SET_CONFIG =
         "UPDATE accounts
-         SET flexible_variants = ?2, browser_ttl = ?3, preserve_content_credentials = ?4
+         SET flexible_variants = ?2, browser_ttl = ?3, preserve_content_credentials = ?4,
+             zones = ?5
          WHERE id = ?1";
     // No id and no hash looks like this.
     MARK_DELETED =
@@ -91,6 +92,7 @@ pub(super) fn insert(writing: &Writing<'_>, account: &Account) -> Result<i64, Er
         account.config.flexible_variants,
         account.config.browser_ttl,
         account.config.preserve_content_credentials,
+        zone_text::of(&account.config.zones),
     ]);
     inserted.map_err(taken_or)
 }
@@ -98,12 +100,13 @@ pub(super) fn insert(writing: &Writing<'_>, account: &Account) -> Result<i64, Er
 pub(super) fn set_config(
     writing: &Writing<'_>,
     id: &AccountId,
-    before: AccountConfig,
-    after: AccountConfig,
+    before: &AccountConfig,
+    after: &AccountConfig,
 ) -> Result<(), Error> {
     let mut statement = writing.connection.prepare_cached(CONFIG)?;
-    let current = statement.query_row([id.as_str()], |row| config(row, 0));
-    if current.optional()?.ok_or(Error::NotFound)? != before {
+    let mut found = statement.query([id.as_str()])?;
+    let current = found.next()?.map(|row| config(row, 0));
+    if current.ok_or(Error::NotFound)?? != *before {
         return Err(Error::Changed);
     }
     let mut statement = writing.connection.prepare_cached(SET_CONFIG)?;
@@ -112,6 +115,7 @@ pub(super) fn set_config(
         after.flexible_variants,
         after.browser_ttl,
         after.preserve_content_credentials,
+        zone_text::of(&after.zones),
     ])?;
     Ok(())
 }
@@ -172,10 +176,14 @@ fn account(row: &Row<'_>) -> Result<Account, Error> {
     })
 }
 
-fn config(row: &Row<'_>, at: usize) -> rusqlite::Result<AccountConfig> {
+fn config(row: &Row<'_>, at: usize) -> Result<AccountConfig, Error> {
+    let zones = row.get_ref(at + 3)?.as_str().ok();
     Ok(AccountConfig {
         flexible_variants: row.get(at)?,
         browser_ttl: row.get(at + 1)?,
         preserve_content_credentials: row.get(at + 2)?,
+        zones: zones
+            .and_then(zone_text::read)
+            .ok_or(Corrupt("settings of zones"))?,
     })
 }

@@ -10,7 +10,7 @@ use tokio::sync::mpsc::{self, Sender};
 use super::rows::{self, Blob, image_columns};
 use super::writer::Writing;
 use super::{Corrupt, Sqlite, Touched, accounts, images, keys, sealed_keys, statements};
-use super::{tokens, variants};
+use super::{tokens, variants, zone_text};
 use crate::catalog::Catalog as _;
 use crate::catalog::records::{
     AccountRecords, Next, PIECE, Piece, Place, Portable, Reading, Record, Records, TABLES,
@@ -36,7 +36,8 @@ statements! {
     PASS = "UPDATE accounts SET last_uploaded = ?2 WHERE pk = ?1";
     REPLACE =
         "UPDATE accounts SET hash = ?2, name = ?3, created = ?4, flexible_variants = ?5,
-             browser_ttl = ?6, preserve_content_credentials = ?7
+             browser_ttl = ?6, preserve_content_credentials = ?7,
+             zones = ?8
          WHERE pk = ?1";
     DELETE_TOKENS = "DELETE FROM tokens WHERE account = ?1";
     DELETE_KEYS = "DELETE FROM signing_keys WHERE account = ?1";
@@ -317,6 +318,7 @@ fn put_account(
                 account.config.flexible_variants,
                 account.config.browser_ttl,
                 account.config.preserve_content_credentials,
+                zone_text::of(&account.config.zones),
             ])?;
             for sql in [DELETE_TOKENS, DELETE_KEYS, DELETE_VARIANTS] {
                 connection.prepare_cached(sql)?.execute([pk])?;

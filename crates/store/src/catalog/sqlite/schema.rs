@@ -12,6 +12,7 @@ use crate::Error;
 const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/sqlite/0001.sql"),
     include_str!("../../../migrations/sqlite/0002.sql"),
+    include_str!("../../../migrations/sqlite/0003.sql"),
 ];
 
 /// Every statement of this backend. Preparing them finds a wrong table or column at the start.

@@ -224,7 +224,7 @@ async fn what_another_process_writes_is_noticed() {
     assert!(!read().await.config.flexible_variants);
     let after = model::AccountConfig {
         flexible_variants: true,
-        ..account.config
+        ..account.config.clone()
     };
     command
         .set_config(&account.id, &account.config, &after)
