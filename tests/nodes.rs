@@ -155,3 +155,48 @@ async fn on_postgres_a_node_with_another_key_or_bucket_does_not_start() {
         assert!(error.to_lowercase().contains(part), "{error}");
     }
 }
+
+/// What one node is told to purge, the other makes anew within a second.
+#[tokio::test(flavor = "multi_thread")]
+async fn on_postgres_and_s3_a_purge_reaches_every_node() {
+    let Some(nodes) = Nodes::new() else { return };
+    let (one, other) = nodes.start_two();
+    let client = client();
+    let is_kept = async |id: &str| {
+        let answer = deliver(&client, &other, id).await;
+        assert_eq!(answer.status(), StatusCode::OK);
+        let from = answer.headers()["cf-resized"].to_str().expect("text");
+        from.starts_with("internal=ram")
+    };
+    for id in ["cats/tom", "cats/jerry"] {
+        let (status, answer) = upload(&client, &one, id, id.as_bytes()).await;
+        assert_eq!(status, StatusCode::OK, "{answer}");
+        is_kept(id).await;
+        assert!(is_kept(id).await);
+    }
+    let purge = async |body: Value| {
+        let url = format!("{}/v1/purge", one.images_url());
+        let request = client.post(url).bearer_auth(API_TOKEN).json(&body);
+        request.send().await.expect("an answer").status()
+    };
+    for body in [
+        json!({"images": ["cats/tom"]}),
+        json!({"images": ["cats/tom"], "variant": "public"}),
+        json!({"everything": true}),
+    ] {
+        assert_eq!(purge(body).await, StatusCode::OK);
+        let start = Instant::now();
+        while is_kept("cats/tom").await {
+            assert!(start.elapsed() < SEEN, "a node still has what was purged");
+        }
+    }
+    // A purge which is refused is nobody's.
+    assert!(is_kept("cats/tom").await);
+    let refused = purge(json!({"images": ["cats/tom", "cats/none"]})).await;
+    assert_eq!(refused, StatusCode::NOT_FOUND);
+    let start = Instant::now();
+    while start.elapsed() < SEEN {
+        assert!(is_kept("cats/tom").await);
+        tokio::task::yield_now().await;
+    }
+}

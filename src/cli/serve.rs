@@ -104,6 +104,7 @@ async fn serve(mut config: Config) -> Result<(), Failure> {
             let _ = metrics_ended.await;
         }))
     });
+    let follower = tokio::spawn(follow_purges(service.clone()));
     let sweeper = tokio::spawn(sweep_for_ever(
         service,
         catalog.clone(),
@@ -138,6 +139,7 @@ async fn serve(mut config: Config) -> Result<(), Failure> {
     if let Some(watchers) = watchers {
         let _ = watchers.await;
     }
+    follower.abort();
     sweeper.abort();
     let _ = sweeper.await;
     // Another node need not wait until the lease lapses.
@@ -335,6 +337,29 @@ async fn sweep_for_ever(
             Ok(swept) if swept == service::Swept::default() => {}
             Ok(swept) => tracing::info!(swept.drafts, swept.blobs, "swept"),
             Err(error) => tracing::error!(%error, "a sweep failed; the next one goes on"),
+        }
+    }
+}
+
+/// Time between two looks for purges which other nodes announced.
+const PURGES_EVERY: std::time::Duration = std::time::Duration::from_millis(400);
+
+/// Purges what other nodes were told to.
+async fn follow_purges(service: Service) {
+    let mut ticks = tokio::time::interval(PURGES_EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let (mut last, mut failing) = (0, false);
+    loop {
+        ticks.tick().await;
+        match service.follow_purges(last).await {
+            Ok(number) => (last, failing) = (number, false),
+            Err(error) => {
+                // Once, and not again with each look until it works again.
+                if !failing {
+                    tracing::warn!(%error, "what other nodes purge cannot be seen");
+                }
+                failing = true;
+            }
         }
     }
 }

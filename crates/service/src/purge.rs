@@ -1,11 +1,14 @@
 //! Emptying caches by hand: of what was made of an account's images, of some of them, in one variant,
 //! or of the source of remote images. Nobody needs it after a change of an image or a variant, which
 //! changes the keys of all that is made of it.
+//!
+//! A purge is announced to the other nodes before it is done here. They ask several times in a second.
 
 use std::collections::HashSet;
 
-use model::{Account, CreatorFilter, Image, ImageId, SourceUrl, Transform, VariantName};
+use model::{Account, AccountId, CreatorFilter, Image, ImageId, SourceUrl, Transform, VariantName};
 use pixels::Accepts;
+use serde_json::{Value, json};
 use store::catalog::{ListQuery, Order, Position};
 use store::{Emptied, RenditionKey};
 
@@ -18,6 +21,12 @@ pub struct Purge {
     pub images: Option<Vec<ImageId>>,
     /// In this variant; in every shape without it.
     pub variant: Option<VariantName>,
+}
+
+/// What other nodes announced, as far as it is understood.
+enum Announced {
+    Images(AccountId, Purge),
+    Sources(Vec<SourceUrl>),
 }
 
 /// What was purged on this node.
@@ -36,19 +45,41 @@ pub struct Purged {
 /// Images which are looked up at one time.
 const PAGE: u32 = 1_000;
 
+/// Announcements which are read at one time.
+const ANNOUNCEMENTS: u32 = 100;
+
 impl Service {
-    /// Purges what is kept of an account's images. If one of those which are named does not exist,
-    /// nothing is purged.
+    /// Purges what is kept of an account's images, on other nodes within a second. If one of those
+    /// which are named does not exist, nothing is purged.
     pub async fn purge(&self, account: &Account, purge: &Purge) -> Result<Purged, Error> {
+        for id in purge.images.iter().flatten() {
+            let image = self.catalog.image(&account.id, id).await?;
+            let image = image.filter(|image| image.source.is_some());
+            image.ok_or_else(|| Error::ImageNotFound(id.clone()))?;
+        }
+        let announced = Announced::Images(account.id.clone(), purge.clone());
+        self.purge_here(&account.id, purge, Some(announced)).await
+    }
+
+    /// Leaves out images which are not there.
+    async fn purge_here(
+        &self,
+        account: &AccountId,
+        purge: &Purge,
+        to_announce: Option<Announced>,
+    ) -> Result<Purged, Error> {
         let variant = match &purge.variant {
             None => None,
             Some(name) => {
-                let found = self.catalog.variant(&account.id, name).await?;
+                let found = self.catalog.variant(account, name).await?;
                 let found =
                     found.ok_or_else(|| Error::VariantNotFound(name.as_str().to_owned()))?;
                 Some(found.options.to_transform())
             }
         };
+        if let Some(announced) = to_announce {
+            self.catalog.announce_purge(&announced.to_text()).await?;
+        }
         let mut purged = Purged::default();
         let Some(ids) = &purge.images else {
             let mut query = ListQuery {
@@ -59,7 +90,7 @@ impl Service {
                 filter: model::MetadataFilter::default(),
             };
             loop {
-                let images = self.catalog.images_after(&account.id, &query).await?;
+                let images = self.catalog.images_after(account, &query).await?;
                 self.purge_images(&images, variant.as_ref(), &mut purged)
                     .await;
                 let Some(last) = images.last().filter(|_| images.len() == PAGE as usize) else {
@@ -73,17 +104,50 @@ impl Service {
         };
         let mut images = Vec::with_capacity(ids.len());
         for id in ids {
-            let image = self.catalog.image(&account.id, id).await?;
-            let image = image.filter(|image| image.source.is_some());
-            images.push(image.ok_or_else(|| Error::ImageNotFound(id.clone()))?);
+            images.extend(self.catalog.image(account, id).await?);
         }
         self.purge_images(&images, variant.as_ref(), &mut purged)
             .await;
         Ok(purged)
     }
 
-    /// Purges sources of remote images and all that was made of them.
-    pub async fn purge_sources(&self, urls: &[SourceUrl]) -> Purged {
+    /// Purges sources of remote images and all that was made of them, on other nodes within a second.
+    pub async fn purge_sources(&self, urls: &[SourceUrl]) -> Result<Purged, Error> {
+        let announced = Announced::Sources(urls.to_vec());
+        self.catalog.announce_purge(&announced.to_text()).await?;
+        Ok(self.purge_sources_here(urls).await)
+    }
+
+    /// Purges what other nodes announced after the purge of this number, and returns the number of
+    /// the last one.
+    pub async fn follow_purges(&self, mut last: i64) -> Result<i64, Error> {
+        loop {
+            let announced = self.catalog.announced_purges(last, ANNOUNCEMENTS).await?;
+            let count = announced.len();
+            for (number, text) in announced {
+                match Announced::read(&text) {
+                    Some(Announced::Sources(urls)) => drop(self.purge_sources_here(&urls).await),
+                    Some(Announced::Images(account, purge)) => {
+                        match self.purge_here(&account, &purge, None).await {
+                            // Of a variant which is gone, nothing can be asked for.
+                            Ok(_) | Err(Error::VariantNotFound(_)) => {}
+                            Err(error) => return Err(error),
+                        }
+                    }
+                    None => tracing::warn!(
+                        text,
+                        "a node of another version purges, which is not understood"
+                    ),
+                }
+                last = number;
+            }
+            if count < ANNOUNCEMENTS as usize {
+                return Ok(last);
+            }
+        }
+    }
+
+    async fn purge_sources_here(&self, urls: &[SourceUrl]) -> Purged {
         let mut purged = Purged::default();
         for url in urls {
             let emptied = self.purge_source(url).await;
@@ -136,6 +200,47 @@ impl Service {
             self.digest_of("", &transform, accepts)
         });
         Some(digests.into_iter().collect())
+    }
+}
+
+impl Announced {
+    fn to_text(&self) -> String {
+        let value = match self {
+            Self::Images(account, purge) => {
+                let images = purge.images.as_ref();
+                let images = images.map(|ids| ids.iter().map(ImageId::as_str).collect::<Vec<_>>());
+                let variant = purge.variant.as_ref().map(VariantName::as_str);
+                json!({ "account": account.as_str(), "images": images, "variant": variant })
+            }
+            Self::Sources(urls) => {
+                let urls: Vec<_> = urls.iter().map(ToString::to_string).collect();
+                json!({ "sources": urls })
+            }
+        };
+        value.to_string()
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        let value: Value = serde_json::from_str(text).ok()?;
+        if let Some(urls) = value.get("sources") {
+            let urls = urls.as_array()?.iter();
+            let urls = urls.map(|url| SourceUrl::parse(url.as_str()?).ok());
+            return Some(Self::Sources(urls.collect::<Option<_>>()?));
+        }
+        let images = match value.get("images")? {
+            Value::Null => None,
+            ids => {
+                let ids = ids.as_array()?.iter();
+                let ids = ids.map(|id| Some(ImageId::from_path(id.as_str()?.to_owned())));
+                Some(ids.collect::<Option<_>>()?)
+            }
+        };
+        let variant = match value.get("variant")? {
+            Value::Null => None,
+            name => Some(VariantName::parse(name.as_str()?)?),
+        };
+        let account = AccountId::try_from(value.get("account")?.as_str()?).ok()?;
+        Some(Self::Images(account, Purge { images, variant }))
     }
 }
 

@@ -32,7 +32,7 @@ pub(in crate::http) async fn purge(app: &App, request: Req, account: Caller) -> 
             SourceUrl::parse(text).map_err(|_| ApiError::bad_request(words))
         });
         let urls: Vec<SourceUrl> = urls.collect::<Result<_, _>>()?;
-        return Ok(receipt(app.service.purge_sources(&urls).await));
+        return Ok(receipt(app.service.purge_sources(&urls).await?));
     }
     let variant = match variant {
         None => None,
