@@ -106,6 +106,7 @@ impl App {
         let is_head = request.method() == Method::HEAD;
         let (version, ends_early) = (request.version(), watch.ends_with_client());
         let answer = self.answer(request, route).instrument(watch.span());
+        let answer = answer.instrument(watch.trace());
         let mut answer = if ends_early {
             tokio::select! {
                 biased;

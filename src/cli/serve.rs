@@ -2,6 +2,7 @@
 
 mod allocator;
 mod greeting;
+mod traces;
 
 use std::error::Error;
 use std::io::{IsTerminal as _, Write as _};
@@ -10,11 +11,16 @@ use std::sync::Arc;
 
 use model::{Account, Permission, Timestamp};
 use service::accounts::{NewAccount, NewToken, create_account, create_token};
-use service::{Addresses, Secrets, Service, Settings};
+use service::{Addresses, Secrets, Service, Settings, TRACE};
 use store::{Catalog, DataFolder, DiskSpace, Renditions, Vault};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing_subscriber::EnvFilter;
+use tracing::Subscriber;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer};
 
+use self::traces::Traces;
 use super::stores;
 use crate::config::{Config, Database, LogFormat};
 use crate::http::{App, AppSettings, Certificate, Listener, ListenerSettings};
@@ -24,12 +30,16 @@ type Failure = Box<dyn Error + Send + Sync>;
 /// Serves until SIGTERM or SIGINT.
 pub fn run(config: Config) -> Result<(), Failure> {
     allocator::tune();
-    start_log(&config)?;
-    raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
+    let traces = Traces::start(runtime.handle())?;
+    start_log(&config, traces.as_ref())?;
+    raise_descriptor_limit();
     let served = runtime.block_on(serve(config));
+    if let Some(traces) = traces {
+        traces.end();
+    }
     // Work which nobody waits for any more must not hold up the end.
     runtime.shutdown_background();
     served
@@ -380,24 +390,38 @@ fn greet(config: &Config, first: Option<&First>) -> std::io::Result<()> {
     output.flush()
 }
 
-fn start_log(config: &Config) -> Result<(), Failure> {
-    let filter = EnvFilter::try_new(&config.log)?;
+fn start_log(config: &Config, traces: Option<&Traces>) -> Result<(), Failure> {
+    // Spans which are made for traces say nothing that is not logged as well.
+    let filter = EnvFilter::try_new(&config.log)?.add_directive(format!("{TRACE}=off").parse()?);
     let pretty = match config.log_format {
         LogFormat::Auto => std::io::stderr().is_terminal(),
         LogFormat::Pretty => true,
         LogFormat::Json => false,
     };
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let subscriber = tracing_subscriber::registry();
+    match traces {
+        // One filter for everything costs less than one for each layer.
+        None => subscriber.with(filter).with(log_layer(pretty)).try_init()?,
+        Some(traces) => subscriber
+            .with(log_layer(pretty).with_filter(filter))
+            .with(traces.layer())
+            .try_init()?,
+    }
+    Ok(())
+}
+
+fn log_layer<S>(pretty: bool) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    let log = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());
     if pretty {
-        log.with_target(false).try_init()
+        log.with_target(false).boxed()
     } else {
-        log.json()
-            .flatten_event(true)
-            .with_span_list(false)
-            .try_init()
+        let json = log.json().flatten_event(true);
+        json.with_span_list(false).boxed()
     }
 }
 

@@ -5,8 +5,12 @@ use std::time::Instant;
 
 use hyper::body::Body as _;
 use hyper::{Method, Request};
-use service::Tier;
+use opentelemetry::global;
+use opentelemetry_http::HeaderExtractor;
+use service::{TRACE, Tier};
 use tracing::Span;
+use tracing::field::Empty;
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use super::metrics::Metrics;
 use super::request_id::{RequestId, X_REQUEST_ID};
@@ -81,6 +85,8 @@ pub(super) struct Watch {
     started: Instant,
     id: RequestId,
     span: Span,
+    /// Around `span`, for traces.
+    trace: Span,
     answered: bool,
 }
 
@@ -88,15 +94,18 @@ impl Watch {
     pub(super) fn begin<B>(metrics: &Arc<Metrics>, request: &Request<B>, class: Class) -> Self {
         metrics.begin();
         let id = RequestId::of(request.headers());
-        let span = tracing::info_span!("request", request_id = %id);
+        let path = shown_path(request.uri().path(), class);
+        let trace = trace(request, class, &path, &id);
+        let span = tracing::info_span!(parent: &trace, "request", request_id = %id);
         Self {
             metrics: metrics.clone(),
             class,
             method: request.method().clone(),
-            path: shown_path(request.uri().path(), class),
+            path,
             started: Instant::now(),
             id,
             span,
+            trace,
             answered: false,
         }
     }
@@ -109,6 +118,11 @@ impl Watch {
     /// Every log event of the request belongs into it.
     pub(super) fn span(&self) -> Span {
         self.span.clone()
+    }
+
+    /// Whatever traces tell of the request belongs into it.
+    pub(super) fn trace(&self) -> Span {
+        self.trace.clone()
     }
 
     /// Counts and logs the answer, and puts the id into it.
@@ -124,6 +138,13 @@ impl Watch {
     fn finish(&self, status: u16, bytes: u64, tier: Option<Tier>) {
         let time = self.started.elapsed();
         self.metrics.end(self.class, status, bytes, time);
+        self.trace.record("http.response.status_code", status);
+        if status >= 500 {
+            self.trace.record("otel.status_code", "ERROR");
+        }
+        if let Some(tier) = tier {
+            self.trace.record("calotype.cache", tier.as_str());
+        }
         // Probes ask every few seconds, and what they learn is logged where it is bad.
         if self.class == Class::Health {
             return;
@@ -148,6 +169,34 @@ impl Drop for Watch {
             self.finish(CLIENT_LEFT, 0, None);
         }
     }
+}
+
+/// A span by the semantic conventions of OpenTelemetry for servers of HTTP, and part of the trace which
+/// the client names. Probes have none.
+fn trace<B>(request: &Request<B>, class: Class, path: &str, id: &RequestId) -> Span {
+    if class == Class::Health {
+        return Span::none();
+    }
+    let method = request.method().as_str();
+    let trace = tracing::info_span!(
+        target: TRACE,
+        "request",
+        otel.name = format!("{method} {}", class.as_str()),
+        otel.kind = "server",
+        otel.status_code = Empty,
+        http.request.method = method,
+        http.response.status_code = Empty,
+        url.path = path,
+        calotype.request_id = %id,
+        calotype.cache = Empty,
+    );
+    if !trace.is_disabled() && request.headers().contains_key("traceparent") {
+        let headers = HeaderExtractor(request.headers());
+        let caller = global::get_text_map_propagator(|propagator| propagator.extract(&headers));
+        // It fails for a span which has begun already, and this one has not.
+        let _ = trace.set_parent(caller);
+    }
+    trace
 }
 
 /// A path without its query, which may hold a signature. The address of a one-time upload is a

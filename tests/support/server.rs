@@ -132,7 +132,8 @@ impl Settings {
 pub(crate) fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_calotype"));
     for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("CALOTYPE_") {
+        let text = name.to_string_lossy();
+        if text.starts_with("CALOTYPE_") || text.starts_with("OTEL_") {
             command.env_remove(name);
         }
     }

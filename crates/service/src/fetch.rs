@@ -15,9 +15,10 @@ use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Response, StatusCode, Url, redirect};
 use ring::digest;
 use tokio::time::timeout;
+use tracing::{Instrument as _, info_span};
 
 use crate::memory::{Memory, Room};
-use crate::{Error, Settings};
+use crate::{Error, Settings, TRACE};
 
 pub(crate) use coding::Coding;
 pub use error::FetchError;
@@ -163,6 +164,12 @@ impl Fetcher {
 
     /// Follows redirections to an answer, and reads it.
     pub(crate) async fn run(&self, errand: Errand<'_>) -> Result<Fetched, FetchError> {
+        let host = errand.url.host_str();
+        let span = info_span!(target: TRACE, "fetch", otel.kind = "client", server.address = host);
+        self.run_in_time(errand).instrument(span).await
+    }
+
+    async fn run_in_time(&self, errand: Errand<'_>) -> Result<Fetched, FetchError> {
         let started = Instant::now();
         let head = timeout(errand.head_timeout, self.follow(&errand)).await;
         let (response, _turn) = head.map_err(|_| FetchError::SilentHead)??;

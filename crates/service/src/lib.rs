@@ -56,6 +56,9 @@ pub use sweep::Swept;
 pub use upload::{NewImage, Upload};
 pub use zones::ZoneEdit;
 
+/// The target of spans which are made for traces alone.
+pub const TRACE: &str = "otel";
+
 /// The use cases over one store. Cheap to clone; every clone is the same service.
 #[derive(Clone)]
 pub struct Service {

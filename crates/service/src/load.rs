@@ -38,6 +38,17 @@ pub(crate) enum Lane {
     Later,
 }
 
+impl Lane {
+    /// `light`, `heavy` or `later`.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Light => "light",
+            Self::Heavy => "heavy",
+            Self::Later => "later",
+        }
+    }
+}
+
 /// What is left undone. Each step holds those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Shed {

@@ -12,10 +12,11 @@ use quick_cache::sync::Cache;
 use ring::digest;
 use store::{RenditionKey, StoredRendition};
 use tokio::time::timeout;
+use tracing::{Instrument as _, info_span};
 
 use crate::flights::Flying;
 use crate::load::{AVIF_SIDE_LOADED, Lane, Shed};
-use crate::{DeliveryError, Service, Times};
+use crate::{DeliveryError, Service, TRACE, Times};
 
 /// Changes whenever the same source and transform would give other bytes.
 const ENGINE: &str = "6";
@@ -262,7 +263,8 @@ impl Service {
         self.flights.join(&job.key, || {
             let rendering = self.clone().render(job.clone(), lane, load);
             let meters = self.meters.clone();
-            async move { meters.watch(rendering).await }
+            let span = info_span!(target: TRACE, "rendition");
+            async move { meters.watch(rendering).await }.instrument(span)
         })
     }
 
@@ -284,9 +286,12 @@ impl Service {
             let now = Instant::now();
             now - std::mem::replace(&mut since, now)
         };
-        let mut turn = self.lanes.turn(lane.unwrap_or(Lane::Light)).await?;
+        let queue = || info_span!(target: TRACE, "queue");
+        let source = || info_span!(target: TRACE, "source");
+        let turn = self.lanes.turn(lane.unwrap_or(Lane::Light));
+        let mut turn = turn.instrument(queue()).await?;
         times.queue += lap();
-        let mut bytes = load().await?;
+        let mut bytes = load().instrument(source()).await?;
         times.load += lap();
         let needed = self.engine.rendering_bytes(&bytes, &job.transform);
         let work = self
@@ -299,9 +304,9 @@ impl Service {
                 self.meters.count_shed(Shed::Large);
                 return Err(DeliveryError::BusyForLarge);
             }
-            turn = self.lanes.turn(lane).await?;
+            turn = self.lanes.turn(lane).instrument(queue()).await?;
             times.queue += lap();
-            bytes = load().await?;
+            bytes = load().instrument(source()).await?;
             times.load += lap();
         }
         let share = self.share(lane, needed).await?;
@@ -316,7 +321,8 @@ impl Service {
                 rendition
             }
         };
-        let rendered = self.lanes.get(lane).run(work).await?;
+        let span = info_span!(target: TRACE, "render", lane = lane.as_str());
+        let rendered = self.lanes.get(lane).run(work).instrument(span).await?;
         times.render = lap();
         let rendition = rendered.map_err(|error| {
             let error = Arc::new(error);
