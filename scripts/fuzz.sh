@@ -66,6 +66,7 @@ done
 
 # Freed memory waits for a while to be found out, but not for ever.
 export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_odr_violation=0:quarantine_size_mb=32}
+export LSAN_OPTIONS=${LSAN_OPTIONS:-suppressions=$PWD/fuzz/leaks.txt:print_suppressions=0}
 failed=()
 for target in "${targets[@]}"; do
     echo "== $target, $seconds seconds"
