@@ -123,6 +123,9 @@ settings! {
         s3_access_key_id: Option<Secret>, Kind::Token, "";
         /// The secret of that key.
         s3_secret_access_key: Option<Secret>, Kind::Token, "";
+        /// A bucket for renditions of hosted images as well, in the same S3 store, so that what one node
+        /// made no other makes again.
+        rendition_bucket: Option<BucketUrl>, Kind::Bucket, "";
         /// The folder of renditions; losing it costs time, never data.
         cache_dir: PathBuf, Kind::Path, "<data_dir>/cache";
         /// Bytes of renditions on disk; the longest unused ones go first.

@@ -14,8 +14,10 @@ mod server;
 
 use std::time::{Duration, Instant};
 
+use futures_util::StreamExt as _;
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
+use store::{RenditionKey, Renditions};
 
 use nodes::{Nodes, SECRET_KEY, blob, client, deliver, upload};
 use server::{API_TOKEN, Server};
@@ -199,4 +201,110 @@ async fn on_postgres_and_s3_a_purge_reaches_every_node() {
         assert!(is_kept("cats/tom").await);
         tokio::task::yield_now().await;
     }
+}
+
+fn digest_of(digits: &str) -> [u8; 32] {
+    let bytes = model::from_hex(digits).expect("digits");
+    bytes.try_into().expect("32 bytes")
+}
+
+/// What one node made the other finds in the bucket of renditions, and it goes with its image.
+#[tokio::test(flavor = "multi_thread")]
+async fn on_postgres_and_s3_renditions_are_shared_in_a_bucket() {
+    let Some(nodes) = Nodes::new() else { return };
+    let Some(prefix) = s3::prefix() else { return };
+    let start = || {
+        nodes
+            .settings()
+            .set("rendition-bucket", &prefix.url)
+            .start()
+    };
+    let bucket = |url: &str| store::Bucket {
+        url: store::BucketUrl::parse(url).expect("an address"),
+        endpoint: Some(prefix.endpoint.clone()),
+        region: None,
+        path_style: true,
+        credentials: Some((s3::KEY.0.to_owned(), s3::KEY.1.to_owned())),
+    };
+    let client = client();
+    let explain = async |node: &Server| {
+        let url = format!("{}/{}/a/public?explain=1", node.url(), server::ACCOUNT_HASH);
+        let answer = client.get(url).bearer_auth(API_TOKEN).send().await;
+        let explained: Value = answer.expect("an answer").json().await.expect("JSON");
+        let text = |name| explained["cache"][name].as_str().map(str::to_owned);
+        (text("tier").expect("a tier"), text("key").expect("a key"))
+    };
+
+    let one = start();
+    let (status, answer) = upload(&client, &one, "a", b"a").await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    let (tier, digest) = explain(&one).await;
+    assert_eq!(tier, "miss");
+
+    // The bucket as somebody else sees it.
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let seen = Renditions::open(folder.path(), 0, 0).expect("a cache");
+    let seen = seen.sharing(&bucket(&prefix.url)).await.expect("a bucket");
+    let blobs = store::Blobs::bucket(&bucket(&nodes.bucket.url)).expect("a bucket");
+    let blob = blobs
+        .list()
+        .next()
+        .await
+        .expect("a blob")
+        .expect("it is listed");
+    let key = RenditionKey {
+        blob: blob.0,
+        transform: digest_of(&digest),
+    };
+    let is_there = async |expected: bool| {
+        let start = Instant::now();
+        while seen.get_shared(&key).await.is_some() != expected {
+            assert!(
+                start.elapsed() < Duration::from_secs(30),
+                "{expected} never came"
+            );
+            tokio::task::yield_now().await;
+        }
+    };
+    is_there(true).await;
+
+    let other = start();
+    assert_eq!(explain(&other).await, ("bucket".to_owned(), digest.clone()));
+    assert_eq!(explain(&other).await, ("memory".to_owned(), digest.clone()));
+
+    // Purged, it is purged there as well.
+    let purge = client.post(format!("{}/v1/purge", one.images_url()));
+    let purge = purge.bearer_auth(API_TOKEN).json(&json!({"images": ["a"]}));
+    assert_eq!(
+        purge.send().await.expect("an answer").status(),
+        StatusCode::OK
+    );
+    assert!(seen.get_shared(&key).await.is_none());
+
+    // Deleted, it is deleted there as well.
+    assert_eq!(explain(&one).await.0, "miss");
+    is_there(true).await;
+    let url = format!("{}/v1/a", one.images_url());
+    let deleted = client.delete(url).bearer_auth(API_TOKEN).send().await;
+    assert_eq!(deleted.expect("an answer").status(), StatusCode::OK);
+    is_there(false).await;
+}
+
+/// Also where blobs are files.
+#[tokio::test(flavor = "multi_thread")]
+async fn on_postgres_and_s3_a_wrong_bucket_of_renditions_is_found_at_the_start() {
+    let Some(nodes) = Nodes::new() else { return };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let output = server::program()
+        .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
+        .arg(folder.path())
+        .args(["--rendition-bucket", "s3://nowhere/a"])
+        .args(["--s3-endpoint", &nodes.bucket.endpoint])
+        .args(["--s3-access-key-id", s3::KEY.0])
+        .args(["--s3-secret-access-key", s3::KEY.1])
+        .output()
+        .expect("the program runs");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(error.to_lowercase().contains("bucket"), "{error}");
 }

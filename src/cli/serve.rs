@@ -88,6 +88,10 @@ async fn serve(mut config: Config) -> Result<(), Failure> {
         config.cache_disk_bytes,
         config.cache_memory_bytes,
     )?;
+    let renditions = match &config.rendition_bucket {
+        Some(url) => renditions.sharing(&config.bucket(url)).await?,
+        None => renditions,
+    };
     let first = first_start(catalog.as_ref(), &config).await?;
     let service = Service::new(
         catalog.clone(),

@@ -26,6 +26,8 @@ pub enum Kind {
     Database,
     /// Where uploaded bytes are kept.
     Blobs,
+    /// A bucket of an S3 store.
+    Bucket,
     /// A name without spaces.
     Word,
     /// An account's id.
@@ -88,6 +90,7 @@ impl Kind {
             Self::Url => "URL",
             Self::Database => "DATABASE",
             Self::Blobs => "BLOBS",
+            Self::Bucket => "BUCKET",
             Self::Word => "NAME",
             Self::AccountId => "ID",
             Self::AccountHash => "HASH",
@@ -118,6 +121,7 @@ impl Kind {
             }
             Self::Database => "`sqlite:` and a path, or a `postgres://` address".into(),
             Self::Blobs => "`file:` and a path, or `s3://` and a bucket".into(),
+            Self::Bucket => "`s3://` and a bucket, with a path or without".into(),
             Self::Word => "a name without spaces".into(),
             Self::AccountId => "32 lower-case hexadecimal characters".into(),
             Self::AccountHash => "22 base64url characters".into(),
@@ -199,6 +203,7 @@ read_with! {
     SocketAddr: |text, _| text.parse().ok();
     PathBuf: |text, _| (!text.is_empty()).then(|| text.into());
     BaseUrl: |text, _| BaseUrl::parse(text);
+    BucketUrl: |text, _| BucketUrl::parse(text);
     AccountId: |text, _| AccountId::try_from(text).ok();
     AccountHash: |text, _| AccountHash::try_from(text).ok();
     Secret: |text, _| {

@@ -6,7 +6,9 @@
 
 use std::collections::HashSet;
 
-use model::{Account, AccountId, CreatorFilter, Image, ImageId, SourceUrl, Transform, VariantName};
+use model::{
+    Account, AccountId, BlobKey, CreatorFilter, Image, ImageId, SourceUrl, Transform, VariantName,
+};
 use pixels::Accepts;
 use serde_json::{Value, json};
 use store::catalog::{ListQuery, Order, Position};
@@ -77,37 +79,22 @@ impl Service {
                 Some(found.options.to_transform())
             }
         };
+        let keys = variant.and_then(|transform| self.digests(&transform));
         if let Some(announced) = to_announce {
+            // Before the others, who would have it again from there.
+            if self.renditions.are_shared() {
+                let mut pages = Pages::of(purge);
+                while let Some(images) = pages.next(self, account).await? {
+                    self.purge_shared(&images, keys.as_ref()).await?;
+                }
+            }
             self.catalog.announce_purge(&announced.to_text()).await?;
         }
         let mut purged = Purged::default();
-        let Some(ids) = &purge.images else {
-            let mut query = ListQuery {
-                order: Order::Ascending,
-                after: None,
-                limit: PAGE,
-                creator: CreatorFilter::Any,
-                filter: model::MetadataFilter::default(),
-            };
-            loop {
-                let images = self.catalog.images_after(account, &query).await?;
-                self.purge_images(&images, variant.as_ref(), &mut purged)
-                    .await;
-                let Some(last) = images.last().filter(|_| images.len() == PAGE as usize) else {
-                    return Ok(purged);
-                };
-                query.after = Some(Position {
-                    uploaded: last.uploaded,
-                    id: last.id.clone(),
-                });
-            }
-        };
-        let mut images = Vec::with_capacity(ids.len());
-        for id in ids {
-            images.extend(self.catalog.image(account, id).await?);
+        let mut pages = Pages::of(purge);
+        while let Some(images) = pages.next(self, account).await? {
+            self.purge_images(&images, keys.as_ref(), &mut purged).await;
         }
-        self.purge_images(&images, variant.as_ref(), &mut purged)
-            .await;
         Ok(purged)
     }
 
@@ -160,22 +147,14 @@ impl Service {
     async fn purge_images(
         &self,
         images: &[Image],
-        variant: Option<&Transform>,
+        digests: Option<&HashSet<[u8; 32]>>,
         purged: &mut Purged,
     ) {
-        let blobs = images.iter().filter_map(|image| image.source.as_ref());
-        let blobs: Vec<_> = blobs.map(|source| &source.blob).collect();
-        let keys = variant.and_then(|transform| self.digests(transform));
+        let blobs = blobs_of(images);
         for blob in &blobs {
-            let emptied = match &keys {
+            let emptied = match digests {
                 None => self.renditions.empty_blob(blob).await,
-                Some(digests) => {
-                    let keys = digests.iter().map(|digest| RenditionKey {
-                        blob: (*blob).clone(),
-                        transform: *digest,
-                    });
-                    self.renditions.remove(keys.collect()).await
-                }
+                Some(digests) => self.renditions.remove(keys_of(blob, digests)).await,
             };
             purged.images += 1;
             purged.add(emptied);
@@ -183,6 +162,23 @@ impl Service {
         // What could not be made is tried again.
         let blobs: HashSet<_> = blobs.into_iter().collect();
         self.refusals.retain(|key, _| !blobs.contains(&key.blob));
+    }
+
+    async fn purge_shared(
+        &self,
+        images: &[Image],
+        digests: Option<&HashSet<[u8; 32]>>,
+    ) -> Result<(), Error> {
+        for blob in blobs_of(images) {
+            match digests {
+                None => self.renditions.empty_shared(blob).await?,
+                Some(digests) => {
+                    let keys = keys_of(blob, digests);
+                    self.renditions.remove_shared(&keys).await?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Under which digests a transform is kept; `None` if hints of clients have a say, so that there
@@ -200,6 +196,72 @@ impl Service {
             self.digest_of("", &transform, accepts)
         });
         Some(digests.into_iter().collect())
+    }
+}
+
+fn blobs_of(images: &[Image]) -> Vec<&BlobKey> {
+    let sources = images.iter().filter_map(|image| image.source.as_ref());
+    sources.map(|source| &source.blob).collect()
+}
+
+fn keys_of(blob: &BlobKey, digests: &HashSet<[u8; 32]>) -> Vec<RenditionKey> {
+    let key = |digest: &[u8; 32]| RenditionKey {
+        blob: blob.clone(),
+        transform: *digest,
+    };
+    digests.iter().map(key).collect()
+}
+
+/// The images of a purge, some at a time; those which are not there are left out.
+enum Pages<'a> {
+    Named(&'a [ImageId]),
+    All(ListQuery),
+    Over,
+}
+
+impl<'a> Pages<'a> {
+    fn of(purge: &'a Purge) -> Self {
+        match &purge.images {
+            Some(ids) => Self::Named(ids),
+            None => Self::All(ListQuery {
+                order: Order::Ascending,
+                after: None,
+                limit: PAGE,
+                creator: CreatorFilter::Any,
+                filter: model::MetadataFilter::default(),
+            }),
+        }
+    }
+
+    async fn next(
+        &mut self,
+        service: &Service,
+        account: &AccountId,
+    ) -> Result<Option<Vec<Image>>, Error> {
+        match self {
+            Self::Over => Ok(None),
+            Self::Named(ids) => {
+                let mut images = Vec::with_capacity(ids.len());
+                for id in *ids {
+                    images.extend(service.catalog.image(account, id).await?);
+                }
+                *self = Self::Over;
+                Ok(Some(images))
+            }
+            Self::All(query) => {
+                let images = service.catalog.images_after(account, query).await?;
+                match images.last().filter(|_| images.len() == PAGE as usize) {
+                    None => *self = Self::Over,
+                    Some(last) => {
+                        query.after = Some(Position {
+                            uploaded: last.uploaded,
+                            id: last.id.clone(),
+                        });
+                    }
+                }
+                Ok(Some(images))
+            }
+        }
     }
 }
 

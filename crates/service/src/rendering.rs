@@ -38,6 +38,12 @@ pub(crate) struct Job {
 }
 
 impl Job {
+    /// Whether other nodes may have the rendition. Those of hosted images go with their images; nobody
+    /// would remove those of remote ones.
+    fn is_shared(&self) -> bool {
+        self.kept && self.judged
+    }
+
     /// Whether AVIF is chosen by negotiation, so that the next format would do.
     fn may_be_avif(&self) -> bool {
         self.transform.format == Format::Auto && self.accepts.avif
@@ -75,18 +81,21 @@ pub enum Tier {
     Memory,
     /// In the cache on disk.
     Disk,
+    /// In the bucket of renditions, where another node put it.
+    Bucket,
     /// Nowhere: it was rendered, for this request or for another of the same moment.
     Made,
 }
 
 impl Tier {
-    pub(crate) const ALL: [Self; 3] = [Self::Memory, Self::Disk, Self::Made];
+    pub(crate) const ALL: [Self; 4] = [Self::Memory, Self::Disk, Self::Bucket, Self::Made];
 
-    /// `memory`, `disk` or `miss`.
+    /// `memory`, `disk`, `bucket` or `miss`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Memory => "memory",
             Self::Disk => "disk",
+            Self::Bucket => "bucket",
             Self::Made => "miss",
         }
     }
@@ -279,6 +288,15 @@ impl Service {
         {
             return Ok(stored.into());
         }
+        if job.is_shared()
+            && let Some(shared) = self.renditions.get_shared(&job.key).await
+        {
+            let tier = Tier::Bucket;
+            return Ok(Rendered {
+                tier,
+                ..shared.into()
+            });
+        }
         // Bytes are read when a thread is near, so that those who wait hold none.
         let mut times = Times::default();
         let mut since = Instant::now();
@@ -349,6 +367,9 @@ impl Service {
             // The cache is the first to do without on a full disk.
             if self.disk_space.check(stored.bytes.len() as u64).is_ok() {
                 self.renditions.put(&job.key, &stored).await;
+            }
+            if job.is_shared() {
+                self.renditions.put_shared(&job.key, &stored);
             }
         }
         drop(turn);

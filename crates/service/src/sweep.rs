@@ -40,6 +40,7 @@ impl Service {
                 .await?;
             for blob in &blobs {
                 self.renditions.remove_blob(blob).await;
+                self.renditions.empty_shared(blob).await?;
             }
             self.blobs.delete(&blobs).await?;
             self.catalog.forget_blobs(&blobs).await?;

@@ -9,6 +9,7 @@
 mod file;
 mod memory;
 mod shards;
+mod shared;
 #[cfg(test)]
 mod tests;
 
@@ -20,15 +21,18 @@ use bytes::Bytes;
 use model::{BlobKey, MediaType};
 use tokio::task::spawn_blocking;
 
-use crate::Error;
+use crate::{Bucket, Error};
 use memory::Memory;
 use shards::Shards;
+use shared::Shared;
 
 /// A bounded cache of renditions. A failure to read or write it is logged and otherwise a miss.
 #[derive(Clone, Debug)]
 pub struct Renditions {
     memory: Arc<Memory>,
     shards: Arc<Shards>,
+    /// Behind both, where nodes share what they make.
+    shared: Option<Arc<Shared>>,
 }
 
 /// Names a rendition.
@@ -90,7 +94,53 @@ impl Renditions {
         Ok(Self {
             memory: Arc::new(Memory::new(memory_bytes_max)),
             shards,
+            shared: None,
         })
+    }
+
+    /// With a bucket behind it which other nodes use as well. It is tried whether it answers.
+    pub async fn sharing(self, bucket: &Bucket) -> Result<Self, Error> {
+        let shared = Shared::new(bucket.open()?);
+        shared.check().await?;
+        Ok(Self {
+            shared: Some(Arc::new(shared)),
+            ..self
+        })
+    }
+
+    /// Whether other nodes have what this one makes.
+    pub fn are_shared(&self) -> bool {
+        self.shared.is_some()
+    }
+
+    /// The rendition of this key, if another node has made it. It is kept here from then on.
+    pub async fn get_shared(&self, key: &RenditionKey) -> Option<StoredRendition> {
+        let rendition = self.shared.as_ref()?.get(key).await?;
+        self.put(key, &rendition).await;
+        Some(rendition)
+    }
+
+    /// Lets other nodes have a rendition, as far as that is no trouble.
+    pub fn put_shared(&self, key: &RenditionKey, rendition: &StoredRendition) {
+        if let Some(shared) = &self.shared {
+            shared.put(key, rendition);
+        }
+    }
+
+    /// Removes every rendition of a blob from where other nodes have it.
+    pub async fn empty_shared(&self, blob: &BlobKey) -> Result<(), Error> {
+        match &self.shared {
+            Some(shared) => shared.empty_blob(blob).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Removes these renditions from where other nodes have them.
+    pub async fn remove_shared(&self, keys: &[RenditionKey]) -> Result<(), Error> {
+        match &self.shared {
+            Some(shared) => shared.remove(keys).await,
+            None => Ok(()),
+        }
     }
 
     /// The rendition of this key, if it is in memory.

@@ -74,7 +74,7 @@ pub struct Bucket {
 }
 
 impl Bucket {
-    pub(super) fn open(&self) -> Result<Arc<dyn ObjectStore>, Error> {
+    pub(crate) fn open(&self) -> Result<Arc<dyn ObjectStore>, Error> {
         // The program has done so; tests and benches may not have.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut builder = AmazonS3Builder::from_env()

@@ -30,6 +30,7 @@ fn on_disk_alone(shards: Shards) -> Renditions {
     Renditions {
         memory: Arc::new(Memory::new(0)),
         shards: Arc::new(shards),
+        shared: None,
     }
 }
 
