@@ -19,7 +19,7 @@ use crate::load::{AVIF_SIDE_LOADED, Lane, Shed};
 use crate::{DeliveryError, Service, TRACE, Times};
 
 /// Changes whenever the same source and transform would give other bytes.
-const ENGINE: &str = "6";
+const ENGINE: &str = "7";
 
 /// What is to be rendered, and under which key it is kept.
 #[derive(Clone, Debug)]

@@ -265,7 +265,15 @@ pub(crate) struct Animation<'a> {
     cancel: &'a Cancel,
     /// When the next frame begins, in milliseconds.
     time: c_int,
+    /// Whether any frame has alpha.
+    alpha: bool,
 }
+
+/// In a file with an extended header (RFC 9649, section 2.7): where its name and its flags are, and the
+/// flag which says that there is transparency.
+const EXTENDED: (std::ops::Range<usize>, &[u8]) = (12..16, b"VP8X");
+const FLAGS: usize = 20;
+const ALPHA: u8 = 0x10;
 
 impl<'a> Animation<'a> {
     pub(super) fn new(
@@ -305,6 +313,7 @@ impl<'a> Animation<'a> {
             config: config(quality, Effort::Quick)?,
             cancel,
             time: 0,
+            alpha: false,
         })
     }
 
@@ -323,6 +332,7 @@ impl<'a> Animation<'a> {
         if added == 0 {
             return Err(picture.error(self.cancel));
         }
+        self.alpha |= frame.raster.has_alpha();
         let delay = frame.delay.min(DELAY_MAX) as c_int;
         self.time = self.time.saturating_add(delay);
         Ok(())
@@ -345,7 +355,17 @@ impl<'a> Animation<'a> {
         // SAFETY: the library says so many bytes are there.
         let bytes =
             unsafe { std::slice::from_raw_parts(assembled.data.bytes, assembled.data.size) };
-        Ok(bytes.to_vec())
+        let mut bytes = bytes.to_vec();
+        // The library cuts frames to what changes. Where nothing of that is transparent, it does not
+        // say that what it cut off is, and viewers make it black.
+        let (place, name) = EXTENDED;
+        if self.alpha
+            && bytes.get(place) == Some(name)
+            && let Some(flags) = bytes.get_mut(FLAGS)
+        {
+            *flags |= ALPHA;
+        }
+        Ok(bytes)
     }
 }
 

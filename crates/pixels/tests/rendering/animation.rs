@@ -79,6 +79,48 @@ fn an_animation_keeps_frames_delays_and_loops() {
     assert_eq!(gif_frames(&once).1, gif::Repeat::Finite(0));
 }
 
+/// A quarter of an empty canvas is filled, and then another one.
+fn squares_on_nothing() -> Vec<u8> {
+    let palette = [255, 0, 0, 0, 255, 0];
+    let mut encoder = gif::Encoder::new(Vec::new(), 64, 64, &palette).unwrap();
+    for left in [0, 32] {
+        encoder
+            .write_frame(&gif::Frame {
+                left,
+                width: 32,
+                height: 32,
+                delay: 10,
+                dispose: gif::DisposalMethod::Background,
+                buffer: vec![u8::from(left > 0); 32 * 32].into(),
+                ..gif::Frame::default()
+            })
+            .unwrap();
+    }
+    encoder.into_inner().unwrap()
+}
+
+/// Frames are cut to what changes, which may all be opaque: the header says what the rest is.
+#[test]
+fn an_animation_on_nothing_says_that_it_is_transparent() {
+    let says_alpha = |webp: &[u8]| {
+        assert_eq!(&webp[12..16], b"VP8X");
+        webp[20] & 0x10 != 0
+    };
+    for options in [
+        "format=webp",
+        "format=webp,quality=100",
+        "rotate=90,format=webp",
+    ] {
+        let webp = rendered(&squares_on_nothing(), options).bytes;
+        assert!(says_alpha(&webp), "{options}");
+        assert!(!webp.windows(4).any(|name| name == b"ALPH"), "{options}");
+    }
+    let opaque = animated_gif(80, 40, None);
+    assert!(!says_alpha(&rendered(&opaque, "format=webp").bytes));
+    let filled = rendered(&squares_on_nothing(), "format=webp,background=white");
+    assert!(!says_alpha(&filled.bytes));
+}
+
 #[test]
 fn frames_are_composed_before_they_are_resized() {
     let source = animated_gif(80, 40, Some(gif::Repeat::Infinite));
