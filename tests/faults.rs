@@ -21,15 +21,17 @@ mod s3;
 mod server;
 
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
+use futures_util::future::join_all;
 use reqwest::{Client, StatusCode};
 use serde_json::Value;
 use store::{Blobs, Bucket, BucketUrl};
 
 use gate::{Fault, Faulty, Gate};
 use nodes::{Nodes, SECRET_KEY, blob, client, deliver, upload};
+use postgres::Postgres;
 use server::{API_TOKEN, Server, Settings};
 
 pub(crate) async fn get(client: &Client, node: &Server, id: &str) -> (StatusCode, Value) {
@@ -169,7 +171,7 @@ async fn on_postgres_and_s3_a_node_without_its_database_shows_nothing_stale() {
     loop {
         let asked = deleted.elapsed();
         let status = deliver(&client, &apart, "deleted").await.status();
-        if status.is_server_error() {
+        if status == StatusCode::SERVICE_UNAVAILABLE {
             break;
         }
         assert!(asked.as_secs() < 1, "a node still answers {status}");
@@ -199,6 +201,74 @@ async fn on_postgres_and_s3_a_node_without_its_database_shows_nothing_stale() {
     let (status, answer) = upload(&client, &apart, "after", b"after").await;
     assert_eq!(status, 200, "{answer}");
     assert_eq!(deliver(&client, &there, "after").await.status(), 200);
+}
+
+/// How long the database stands still.
+const PAUSE: Duration = Duration::from_secs(30);
+
+/// Connections stay open and nothing answers, as where a machine is moved or its disk hangs.
+#[tokio::test(flavor = "multi_thread")]
+async fn on_postgres_a_database_which_stands_still_for_half_a_minute_loses_nothing() {
+    let Some(database) = Postgres::start_or_skip() else {
+        return;
+    };
+    let node = &Settings::new().set("database", &database.create()).start();
+    let client = &client();
+    let (status, answer) = upload(client, node, "before", b"before").await;
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(deliver(client, node, "before").await.status(), 200);
+
+    tokio::task::block_in_place(|| database.pause());
+    let paused = Instant::now();
+    let uploads = (0..4).map(|uploader| async move {
+        let mut answers = Vec::new();
+        for number in 0.. {
+            if paused.elapsed() >= PAUSE {
+                break;
+            }
+            let id = format!("{uploader}/{number}");
+            let (status, answer) = upload(client, node, &id, id.as_bytes()).await;
+            let known = status == 200 || status == 503;
+            assert!(known, "{status} for {id}: {answer}");
+            answers.push((id, status == 200));
+        }
+        answers
+    });
+    let watched = async {
+        let mut refused = false;
+        while paused.elapsed() < PAUSE {
+            let live = client.get(format!("{}/livez", node.url())).send().await;
+            assert_eq!(live.expect("an answer").status(), 200);
+            let status = deliver(client, node, "before").await.status();
+            assert!(status == 200 || status == 503, "{status}");
+            refused |= status == 503;
+        }
+        tokio::task::block_in_place(|| database.resume());
+        refused
+    };
+    let (answers, refused) = tokio::join!(join_all(uploads), watched);
+    assert!(refused, "what may be private by now was shown");
+
+    loop {
+        let ready = client.get(format!("{}/readyz", node.url())).send().await;
+        if ready.expect("an answer").status() == 200 {
+            break;
+        }
+    }
+    assert_eq!(deliver(client, node, "before").await.status(), 200);
+    for (id, acknowledged) in answers.into_iter().flatten() {
+        let (status, bytes) = blob(client, node, &id.replace('/', "%2F")).await;
+        if acknowledged || status == 200 {
+            assert_eq!(
+                (status, bytes),
+                (StatusCode::OK, picture::gif(id.as_bytes()))
+            );
+        } else {
+            assert_eq!(status, 404, "{id}");
+        }
+    }
+    let (status, answer) = upload(client, node, "after", b"after").await;
+    assert_eq!(status, 200, "{answer}");
 }
 
 /// Tells a program another time.

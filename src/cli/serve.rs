@@ -370,7 +370,8 @@ async fn follow_purges(service: Service) {
             Err(error) => {
                 // Once, and not again with each look until it works again.
                 if !failing {
-                    tracing::warn!(%error, "what other nodes purge cannot be seen");
+                    let cause = std::error::Error::source(&error).map(ToString::to_string);
+                    tracing::warn!(%error, cause, "what other nodes purge cannot be seen");
                 }
                 failing = true;
             }

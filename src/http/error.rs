@@ -255,9 +255,7 @@ impl From<Error> for ApiError {
                 "Error received from the storage: it is being moved and takes no changes at present",
             )
             .retry_after(10),
-            Error::Store(
-                store::Error::Unavailable(_) | store::Error::Timeout | store::Error::Exhausted,
-            ) => {
+            _ if error.is_outage() => {
                 log(&error);
                 Self::new(
                     StatusCode::SERVICE_UNAVAILABLE,

@@ -84,6 +84,9 @@ pub(super) fn refuse(error: &DeliveryError) -> Response {
         }
         DeliveryError::Failed(cause) => {
             tracing::error!(error = %cause, source = ?std::error::Error::source(cause.as_ref()), "a delivery failed");
+            if cause.is_outage() {
+                return busy("the storage does not answer at present");
+            }
             refusal(StatusCode::INTERNAL_SERVER_ERROR, 9523, "internal error")
         }
     }

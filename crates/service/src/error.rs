@@ -53,6 +53,18 @@ pub enum Error {
     Store(#[from] store::Error),
 }
 
+impl Error {
+    /// Whether the storage is out of reach for now, and will do what it is asked later.
+    pub fn is_outage(&self) -> bool {
+        matches!(
+            self,
+            Self::Store(
+                store::Error::Unavailable(_) | store::Error::Timeout | store::Error::Exhausted
+            )
+        )
+    }
+}
+
 impl From<InvalidImageId> for Error {
     fn from(error: InvalidImageId) -> Self {
         Self::Invalid(error.to_string())
