@@ -7,6 +7,7 @@ mod api;
 mod auth;
 mod binding;
 mod caching;
+mod cf_image;
 mod connection;
 mod delivery;
 mod disposition;
@@ -149,6 +150,7 @@ impl App {
             Route::Remote(authority, path) => {
                 remote::answer(self, &request, &authority, &path).await
             }
+            Route::WorkerFetch => cf_image::answer(self, &request).await,
             Route::Binding(call) => binding::answer(self, request, call).await,
             Route::Health(check) => health::answer(self, check).await,
             Route::Unknown => ApiError::no_route(request.uri().path()).into_response(),

@@ -48,13 +48,23 @@ fn the_typescript_sdk_does_everything() {
 
 #[test]
 fn a_worker_uses_the_images_binding() {
+    run_with_workerd("binding.mjs", &start());
+}
+
+#[test]
+fn a_worker_fetches_transformed_images() {
+    let settings = Settings::new().set("allow-private-sources", "true");
+    run_with_workerd("cf-image.mjs", &settings.set("source-ports", "any").start());
+}
+
+fn run_with_workerd(program: &str, server: &Server) {
     let node = runs(Command::new("node").arg("--version"));
     if !(node && tools().join("typescript/node_modules/workerd").is_dir()) {
         return skip("Node or the npm package workerd");
     }
     let mut command = Command::new("node");
-    command.arg(programs().join("typescript/binding.mjs"));
-    run(&start(), command);
+    command.arg(programs().join("typescript").join(program));
+    run(server, command);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use hyper::header::{
     ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, CACHE_CONTROL, CONTENT_DISPOSITION, ETAG, EXPIRES,
     HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, LOCATION, VARY, VIA,
 };
-use hyper::{Method, Request, StatusCode};
+use hyper::{HeaderMap, Method, Request, StatusCode};
 use model::{RemotePath, split_authority};
 use service::{DeliveryError, Found, RemoteImage, RemoteRefusal, RemoteRequest, Rendered, Tier};
 
@@ -22,7 +22,7 @@ use super::{explain, hints};
 const OWN_TOKEN: &str = "image-resizing";
 
 /// A source may change between the look at it and the fetch of its bytes, but not for ever.
-const ATTEMPTS_MAX: usize = 3;
+pub(super) const ATTEMPTS_MAX: usize = 3;
 
 pub(super) async fn answer<B>(
     app: &App,
@@ -59,14 +59,13 @@ pub(super) async fn answer<B>(
     let is_explained = explained.is_some();
     let path = explained.as_ref().unwrap_or(path);
     let headers = request.headers();
-    let mut hops = headers.get_all(VIA).iter();
     let wanted = RemoteRequest {
         host: &host,
         port,
         path,
         accepts: hints::accepts(headers),
         hints: hints::of(headers),
-        looped: hops.any(|via| String::from_utf8_lossy(via.as_bytes()).contains(OWN_TOKEN)),
+        looped: is_looped(headers),
     };
     if is_explained {
         return explain(app, request, &wanted).await;
@@ -88,6 +87,12 @@ pub(super) async fn answer<B>(
         Some(refusal) => redirect_or_refuse(&refusal),
         None => refuse(&DeliveryError::SourceChanged),
     }
+}
+
+/// Whether a server like this one asks.
+pub(super) fn is_looped(headers: &HeaderMap) -> bool {
+    let mut hops = headers.get_all(VIA).iter();
+    hops.any(|via| String::from_utf8_lossy(via.as_bytes()).contains(OWN_TOKEN))
 }
 
 /// What the answer would be, and why.
@@ -118,6 +123,15 @@ async fn deliver<B>(
     wanted: &RemoteRequest<'_>,
 ) -> Result<Response, RemoteRefusal> {
     let image = app.service.open_remote(wanted).await?;
+    deliver_image(app, request, image).await
+}
+
+/// An image whose source is known.
+pub(super) async fn deliver_image<B>(
+    app: &App,
+    request: &Request<B>,
+    image: RemoteImage,
+) -> Result<Response, RemoteRefusal> {
     if is_known(request, image.etag.as_deref(), &image) {
         return Ok(unchanged(&image, image.etag.as_deref()));
     }

@@ -7,6 +7,7 @@ use hyper::{Method, Request, header};
 use model::{AccountHash, ImageId, RemotePath};
 
 use super::binding::Call;
+use super::cf_image;
 use super::path::decode_segment;
 
 /// Where a request belongs.
@@ -27,6 +28,8 @@ pub(super) enum Route {
     Delivery(DeliveryPath),
     /// `/cdn-cgi/image/<options>/<source>`, with the host and port which were asked.
     Remote(String, RemotePath),
+    /// What a Worker fetches with `cf.image`, by way of this server as a proxy.
+    WorkerFetch,
     /// `/info` or `/transform`.
     Binding(Call),
     /// `/livez`, `/readyz`, `/health`.
@@ -91,6 +94,9 @@ pub(super) enum Resource {
 impl Route {
     /// `mount_prefix` may stand before the path of a remote image.
     pub(super) fn of<B>(request: &Request<B>, mount_prefix: &str) -> Self {
+        if cf_image::is_fetch(request) {
+            return Self::WorkerFetch;
+        }
         let host = request
             .uri()
             .host()

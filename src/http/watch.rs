@@ -68,7 +68,7 @@ impl Route {
             Self::Batch(_) => Class::Batch,
             Self::OneTimeUpload(_) => Class::OneTimeUpload,
             Self::Delivery(_) => Class::Delivery,
-            Self::Remote(..) => Class::Remote,
+            Self::Remote(..) | Self::WorkerFetch => Class::Remote,
             Self::Binding(_) => Class::Binding,
             Self::Health(_) => Class::Health,
             Self::Unknown => Class::Unknown,

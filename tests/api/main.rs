@@ -7,6 +7,7 @@ mod bad_forms;
 mod bad_input;
 mod batch;
 mod binding;
+mod cf_image;
 mod delivery;
 mod direct_upload;
 mod explain;

@@ -199,6 +199,7 @@ impl Service {
             header: Some(header),
             kept: true,
             judged: true,
+            assets: Arc::default(),
         };
         Ok(Delivered {
             etag,

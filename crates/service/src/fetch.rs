@@ -41,6 +41,8 @@ pub struct Fetcher {
 pub(crate) struct Errand<'a> {
     pub(crate) url: Url,
     pub(crate) headers: HeaderMap,
+    /// Told to the host of the URL as well, and to no other after a redirection.
+    pub(crate) secrets: HeaderMap,
     /// Whether the fetch may go to this port of this host, redirections included.
     pub(crate) may_use: &'a (dyn Fn(&str, u16) -> bool + Sync),
     /// Whether an address may hold a user and password.
@@ -144,6 +146,7 @@ impl Fetcher {
         let errand = Errand {
             url,
             headers,
+            secrets: HeaderMap::new(),
             may_use: &|_, _| true,
             credentials: true,
             bytes_max,
@@ -224,6 +227,9 @@ impl Fetcher {
             .client
             .get(target.url.clone())
             .headers(errand.headers.clone());
+        if target.url.origin() == errand.url.origin() {
+            request = request.headers(errand.secrets.clone());
+        }
         if let Some((user, password)) = &target.credentials {
             request = request.basic_auth(user, password.as_ref());
         }

@@ -47,7 +47,7 @@ pub use images::{Blob, Page, PageRequest, Stats, Walk, WalkRequest};
 pub use memory::Share;
 pub use meters::{Histogram, Meters};
 pub use purge::{Purge, Purged};
-pub use remote::{RemoteImage, RemoteRefusal, RemoteRequest};
+pub use remote::{RemoteImage, RemoteRefusal, RemoteRequest, WorkerFetch};
 pub use renderer::Renderer;
 pub use rendering::{Rendered, Tier};
 pub use settings::{Addresses, RemoteSettings, Settings};

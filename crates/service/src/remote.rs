@@ -1,12 +1,15 @@
 //! Remote images: `/cdn-cgi/image/<options>/<source>` (transformations.md, sections 1, 5 and 6).
 
-use model::transform::{Format, InvalidOptions};
+use std::sync::Arc;
+
+use model::transform::{self, Format, InvalidOptions};
 use model::{RemotePath, SourceUrl, Transform, Zone};
 use pixels::Accepts;
+use reqwest::header::HeaderMap;
 use store::RenditionKey;
 
 use crate::hints::{ClientHints, HintsUsed};
-use crate::rendering::{Job, Rendered, Rendering, short};
+use crate::rendering::{Asset, Job, Rendered, Rendering, short};
 use crate::sources::{Found, Known, SourceAsk};
 use crate::{DeliveryError, FetchError, Service};
 
@@ -25,6 +28,30 @@ pub struct RemoteRequest<'a> {
     pub hints: ClientHints,
     /// Whether the request was made for a remote image by a server like this one.
     pub looped: bool,
+}
+
+/// What a Worker fetches with `cf.image` (transformations.md, section 1.6), parsed. Whoever asks may
+/// have any source which can be reached.
+#[derive(Clone, Debug)]
+pub struct WorkerFetch {
+    /// The source.
+    pub url: SourceUrl,
+    /// What is made of it.
+    pub transform: Transform,
+    /// What the fetch accepts beyond the standard formats.
+    pub accepts: Accepts,
+    /// What the fetch tells of a client.
+    pub hints: ClientHints,
+    /// What its origin is told besides, and no other host (section 6.2, `origin-auth`).
+    pub secrets: HeaderMap,
+}
+
+/// A picture which is drawn on a remote image, known and not yet read.
+#[derive(Clone, Debug)]
+struct Drawn {
+    address: String,
+    ask: SourceAsk,
+    known: Known,
 }
 
 /// A remote image on its way: permitted, its source known, not yet rendered.
@@ -50,6 +77,8 @@ pub struct RemoteImage {
     pub found: Found,
     redirect: Option<String>,
     ask: SourceAsk,
+    drawn: Vec<Drawn>,
+    fonts: Vec<String>,
     pub(crate) known: Known,
     pub(crate) job: Job,
 }
@@ -132,32 +161,58 @@ impl Service {
             Transform::parse_list_of(&request.path.options, self.settings.policy.formats());
         let (transform, ignored) =
             parsed.map_err(|error: InvalidOptions| DeliveryError::Options(error.to_string()))?;
-        let (transform, hints_used) = request.hints.settle(transform, remote.auto_width_uses_dpr);
         let url = url?;
         let told = self.zone_configs().await?;
         let (told, strict) = (told.of(zone), remote.strict_path_segments);
         if !zone.allows(&url, request.host, strict, told) {
             return Err(DeliveryError::OriginNotAllowed);
         }
-        if !remote.allows_port(url.host(), url.port()) {
-            return Err(FetchError::Port(url.port()).into());
-        }
-        let ask = SourceAsk {
+        let fetch = WorkerFetch {
             url,
+            transform,
             accepts: request.accepts,
+            hints: request.hints,
+            secrets: HeaderMap::new(),
         };
-        let known = self.source(&ask).await?;
+        let mut image = self.open_fetch(fetch).await?;
+        let told = ignored.iter().take(WARNINGS_MAX).map(ToString::to_string);
+        image.warnings.splice(0..0, told);
+        Ok(image)
+    }
+
+    /// Finds or fetches the source, and what is drawn on it.
+    pub async fn open_fetch(&self, fetch: WorkerFetch) -> Result<RemoteImage, DeliveryError> {
+        let remote = &self.settings.remote;
+        let (transform, hints_used) = fetch
+            .hints
+            .settle(fetch.transform, remote.auto_width_uses_dpr);
+        let ask = SourceAsk {
+            url: fetch.url,
+            accepts: fetch.accepts,
+            secrets: fetch.secrets,
+        };
+        let known = self.allowed_source(&ask).await?;
+        let (drawn, fonts) = self.drawn(&transform).await?;
         let record = &known.record;
         // A named AVIF which is too large becomes what the client takes instead.
         let accepts = match transform.format {
-            Format::Auto => request.accepts,
+            Format::Auto => fetch.accepts,
             Format::Avif => Accepts {
                 avif: false,
-                ..request.accepts
+                ..fetch.accepts
             },
             _ => Accepts::default(),
         };
-        let version = format!(" source={}", record.version);
+        let mut version = format!(" source={}", record.version);
+        for drawn in &drawn {
+            version.push_str(" drawn=");
+            version.push_str(&drawn.known.record.version);
+        }
+        let storable = |known: &Known| known.record.freshness().storable;
+        // What a font says can change without anybody seeing it.
+        let kept = storable(&known)
+            && drawn.iter().all(|drawn| storable(&drawn.known))
+            && fonts.is_empty();
         let job = Job {
             key: RenditionKey {
                 blob: ask.group(),
@@ -167,14 +222,11 @@ impl Service {
             accepts,
             version,
             header: None,
-            kept: record.freshness().storable,
+            kept,
             judged: false,
+            assets: Arc::default(),
         };
-        let mut warnings: Vec<String> = ignored
-            .iter()
-            .take(WARNINGS_MAX)
-            .map(ToString::to_string)
-            .collect();
+        let mut warnings = Vec::new();
         if record.freshness().is_restrictive() {
             warnings.push("cache-control is too restrictive".to_owned());
         }
@@ -192,13 +244,101 @@ impl Service {
             found: known.found,
             redirect: None,
             ask,
+            drawn,
+            fonts,
             known,
             job,
         })
     }
 
+    async fn allowed_source(&self, ask: &SourceAsk) -> Result<Known, DeliveryError> {
+        let url = &ask.url;
+        if !self.settings.remote.allows_port(url.host(), url.port()) {
+            return Err(FetchError::Port(url.port()).into());
+        }
+        Ok(self.source(ask).await?)
+    }
+
+    /// The pictures which overlays draw, and the fonts which they write with.
+    async fn drawn(
+        &self,
+        transform: &Transform,
+    ) -> Result<(Vec<Drawn>, Vec<String>), DeliveryError> {
+        let (mut drawn, mut fonts) = (Vec::new(), Vec::new());
+        for asset in transform.assets() {
+            let address = match asset {
+                transform::Asset::Image(address) => address.to_owned(),
+                transform::Asset::Font(address) => {
+                    fonts.push(address.to_owned());
+                    continue;
+                }
+            };
+            let ask = SourceAsk {
+                url: SourceUrl::parse(&address)?,
+                accepts: Accepts::default(),
+                secrets: HeaderMap::new(),
+            };
+            let known = self.allowed_source(&ask).await?;
+            drawn.push(Drawn {
+                address,
+                ask,
+                known,
+            });
+        }
+        Ok((drawn, fonts))
+    }
+
+    /// The bytes of what is drawn and written with.
+    async fn assets(&self, image: &RemoteImage) -> Result<Arc<[Asset]>, DeliveryError> {
+        let mut assets = Vec::new();
+        for Drawn {
+            address,
+            ask,
+            known,
+        } in &image.drawn
+        {
+            let kept = match &known.bytes {
+                Some(bytes) => Some(bytes.clone()),
+                None => self.source_bytes(ask, &known.record).await?,
+            };
+            let bytes = if let Some(bytes) = kept {
+                bytes
+            } else {
+                let again = self.fetch_again(ask).await?;
+                let same = again.record.version == known.record.version;
+                let bytes = again.bytes.filter(|_| same);
+                bytes.ok_or(DeliveryError::SourceChanged)?
+            };
+            assets.push(Asset {
+                address: address.clone(),
+                bytes,
+                is_font: false,
+            });
+        }
+        for address in &image.fonts {
+            let bytes_max = self.settings.limits.binding_bytes_max;
+            let font = self.fetcher.font(address, bytes_max, &self.sources.memory);
+            let bytes = font
+                .await
+                .map_err(|error| DeliveryError::Font(error.to_string()))?;
+            assets.push(Asset {
+                address: address.clone(),
+                bytes,
+                is_font: true,
+            });
+        }
+        Ok(assets.into())
+    }
+
     /// The bytes, from a cache or rendered. Concurrent calls for one rendition render it once.
     pub async fn remote_rendition(&self, image: &RemoteImage) -> Rendering {
+        let mut job = image.job.clone();
+        if !(image.drawn.is_empty() && image.fonts.is_empty()) {
+            if let Some(found) = self.find_kept(&job).await {
+                return found.inspect(|rendered| self.meters.count_found(rendered.tier));
+            }
+            job.assets = self.assets(image).await?;
+        }
         let (service, ask, known) = (self.clone(), image.ask.clone(), image.known.clone());
         let load = move || {
             let (service, ask, known) = (service.clone(), ask.clone(), known.clone());
@@ -210,7 +350,7 @@ impl Service {
                 kept.ok_or(DeliveryError::SourceChanged)
             }
         };
-        let rendering = self.find_or_render(&image.job, load).await;
+        let rendering = self.find_or_render(&job, load).await;
         if !matches!(rendering, Err(DeliveryError::SourceChanged)) {
             return rendering;
         }
@@ -221,7 +361,7 @@ impl Service {
             return Err(DeliveryError::SourceChanged);
         };
         let load = move || std::future::ready(Ok(bytes.clone()));
-        self.find_or_render(&image.job, load).await
+        self.find_or_render(&job, load).await
     }
 }
 

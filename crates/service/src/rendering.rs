@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use model::Transform;
 use model::transform::Format;
-use pixels::{Accepts, Cancel, Engine, Header, RenditionFormat, Request};
+use pixels::{Accepts, Assets, Cancel, Engine, Header, RenditionFormat, Request};
 use quick_cache::sync::Cache;
 use ring::digest;
 use store::{RenditionKey, StoredRendition};
@@ -35,6 +35,17 @@ pub(crate) struct Job {
     pub(crate) kept: bool,
     /// Whether the format of the source was judged when it was uploaded.
     pub(crate) judged: bool,
+    /// What the overlays need.
+    pub(crate) assets: Arc<[Asset]>,
+}
+
+/// A picture or font of an overlay.
+#[derive(Clone, Debug)]
+pub(crate) struct Asset {
+    /// As the overlay names it.
+    pub(crate) address: String,
+    pub(crate) bytes: Bytes,
+    pub(crate) is_font: bool,
 }
 
 impl Job {
@@ -229,7 +240,7 @@ impl Service {
     }
 
     /// What is in the caches, or known not to work.
-    async fn find_kept(&self, job: &Job) -> Option<Rendering> {
+    pub(crate) async fn find_kept(&self, job: &Job) -> Option<Rendering> {
         if job.kept {
             if let Some(ready) = self.renditions.get_ready(&job.key) {
                 let tier = Tier::Memory;
@@ -312,6 +323,10 @@ impl Service {
         let mut bytes = load().instrument(source()).await?;
         times.load += lap();
         let needed = self.engine.rendering_bytes(&bytes, &job.transform);
+        // One overlay is decoded at a time, and waits as large as it is drawn.
+        let drawn = job.assets.iter().filter(|asset| !asset.is_font);
+        let drawn = drawn.map(|asset| self.engine.rendering_bytes(&asset.bytes, &job.transform));
+        let needed = drawn.fold(needed, u64::saturating_add);
         let work = self
             .engine
             .rendering_work(&bytes, &job.transform, job.accepts);
@@ -401,12 +416,19 @@ fn render(
     if !job.judged {
         engine.recognise(source)?;
     }
+    let mut assets = Assets::new();
+    for asset in job.assets.iter() {
+        if !asset.is_font {
+            engine.recognise(&asset.bytes)?;
+        }
+        assets.insert(&asset.address, &asset.bytes);
+    }
     let request = Request {
         source,
         transform: &job.transform,
         accepts: job.accepts,
     };
-    engine.render(&request, cancel)
+    engine.render_with(&request, &assets, cancel)
 }
 
 pub(crate) fn sha256(text: &str) -> [u8; 32] {

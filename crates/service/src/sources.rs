@@ -41,6 +41,8 @@ pub(crate) struct SourceAsk {
     /// Told to the origin, and nothing else of the client's `Accept`: what cannot be told apart in a
     /// cache must not decide what is in it.
     pub(crate) accepts: Accepts,
+    /// What the origin is told besides, by whose caller the answer is shared with everybody.
+    pub(crate) secrets: HeaderMap,
 }
 
 /// A source as it was last seen.
@@ -369,7 +371,9 @@ impl Service {
         {
             return Ok(Known::fresh(record.clone()));
         }
+        // Without secrets it may have failed for want of them.
         let failure = self.sources.failures.get(&slot);
+        let failure = failure.filter(|_| ask.secrets.is_empty());
         if let Some(failure) = failure.filter(|failure| Instant::now() < failure.until) {
             return self.stand_in(failure, record);
         }
@@ -439,6 +443,7 @@ impl Service {
         let errand = Errand {
             url: ask.url.url().clone(),
             headers: ask.headers(known),
+            secrets: ask.secrets.clone(),
             may_use: &|host, port| remote.allows_port(host, port),
             credentials: false,
             bytes_max: remote.bytes_max,
@@ -553,6 +558,7 @@ impl Service {
                 let ask = SourceAsk {
                     url: url.clone(),
                     accepts: Accepts { avif, webp },
+                    secrets: HeaderMap::new(),
                 };
                 for slot in [ask.slot(), ask.slot_of_accept()] {
                     self.sources.records.remove(&slot);
