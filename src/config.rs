@@ -409,6 +409,13 @@ impl Config {
         }
     }
 
+    /// The host of an address which is that of one API alone: it has no path, and deliveries are
+    /// elsewhere.
+    pub fn own_host(&self, url: &BaseUrl) -> Option<String> {
+        let host = url.host();
+        (url.has_no_path() && host != self.public_url.host()).then_some(host)
+    }
+
     /// Where this server can be reached from the same machine.
     pub fn local_url(&self) -> BaseUrl {
         BaseUrl::of(self.listen)
@@ -554,6 +561,18 @@ mod tests {
         config.bind("127.0.0.1:4321".parse().unwrap());
         assert_eq!(config.upload_url.as_str(), "http://127.0.0.1:4321/upload");
         assert_eq!(config.batch_url.as_str(), "https://b.example");
+    }
+
+    #[test]
+    fn an_address_without_path_has_a_host_of_its_own() {
+        let own = |upload: &str| {
+            let flags = [("public_url", "https://i.example"), ("upload_url", upload)];
+            let config = load(&flags, &[], "").unwrap();
+            config.own_host(&config.upload_url)
+        };
+        assert_eq!(own("https://U.example:8443/"), Some("u.example".to_owned()));
+        assert_eq!(own("https://u.example/x"), None);
+        assert_eq!(own("https://i.example"), None);
     }
 
     #[test]

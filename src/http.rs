@@ -76,6 +76,34 @@ pub struct AppSettings {
     pub server_timing: bool,
     /// What may stand before `/cdn-cgi/image/`, without a slash at its end.
     pub mount_prefix: String,
+    /// Hosts which serve one API alone.
+    pub hosts: OwnHosts,
+}
+
+/// Hosts at whose root an API lies, besides `upload.…` and `batch.…`; in lower case, without port.
+#[derive(Clone, Debug, Default)]
+pub struct OwnHosts {
+    /// Of one-time uploads.
+    pub upload: Option<String>,
+    /// Of the batch API.
+    pub batch: Option<String>,
+}
+
+impl OwnHosts {
+    fn serves_uploads(&self, authority: &str) -> bool {
+        authority.starts_with("upload.") || is_host(self.upload.as_deref(), authority)
+    }
+
+    fn serves_batches(&self, authority: &str) -> bool {
+        authority.starts_with("batch.") || is_host(self.batch.as_deref(), authority)
+    }
+}
+
+fn is_host(host: Option<&str>, authority: &str) -> bool {
+    let Some(rest) = host.and_then(|host| authority.strip_prefix(host)) else {
+        return false;
+    };
+    rest.is_empty() || rest.starts_with(':')
 }
 
 type Answer = Result<Response, ApiError>;
@@ -101,7 +129,7 @@ impl App {
         request: Request<Incoming>,
         client: Presence,
     ) -> Result<Response, ClientLeft> {
-        let route = Route::of(&request, &self.settings.mount_prefix);
+        let route = Route::of(&request, &self.settings);
         let watch = Watch::begin(&self.metrics, &request, route.class());
         let (request, lingering) = lingering::lend_body(request, self.settings.upload_idle_timeout);
         let is_head = request.method() == Method::HEAD;

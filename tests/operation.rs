@@ -460,3 +460,30 @@ async fn under_overload_health_answers_and_the_rest_is_told_to_wait() {
     assert_eq!(thumbnail.status(), StatusCode::OK);
     assert!(server.terminate().success());
 }
+
+/// A host of its own for one-time uploads, by whatever name.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_time_uploads_have_the_host_which_is_named() {
+    let server = Settings::new()
+        .set("public-url", "http://images.test")
+        .set("upload-url", "http://u.test")
+        .start();
+    let client = client();
+    let draft = client.post(format!("{}/v2/direct_upload", server.images_url()));
+    let draft = draft.bearer_auth(API_TOKEN).multipart(Form::new()).send();
+    let draft: Value = draft.await.expect("an answer").json().await.expect("JSON");
+    let url = draft["result"]["uploadURL"].as_str().expect("an address");
+    let path = url.strip_prefix("http://u.test").expect("the host");
+    let form = Form::new().part("file", Part::bytes(PHOTO).file_name("a.jpg"));
+    let upload = client.post(format!("{}{path}", server.url()));
+    let upload = upload.header("host", "u.test").multipart(form).send().await;
+    assert_eq!(upload.expect("an answer").status(), StatusCode::OK);
+    // Pictures are delivered elsewhere.
+    let deliver = async |host: &str| {
+        let request = client.get(format!("{}{path}/public", server.url()));
+        let answer = request.header("host", host).send().await;
+        answer.expect("an answer").status()
+    };
+    assert_eq!(deliver("images.test").await, StatusCode::OK);
+    assert_ne!(deliver("u.test").await, StatusCode::OK);
+}

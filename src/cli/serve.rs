@@ -23,7 +23,7 @@ use tracing_subscriber::{EnvFilter, Layer};
 use self::traces::Traces;
 use super::stores;
 use crate::config::{Config, Database, LogFormat};
-use crate::http::{App, AppSettings, Certificate, Listener, ListenerSettings};
+use crate::http::{App, AppSettings, Certificate, Listener, ListenerSettings, OwnHosts};
 
 type Failure = Box<dyn Error + Send + Sync>;
 
@@ -109,6 +109,10 @@ async fn serve(mut config: Config) -> Result<(), Failure> {
             batch_requests_per_second: config.batch_requests_per_second,
             server_timing: config.server_timing,
             mount_prefix: config.mount_prefix.as_str().to_owned(),
+            hosts: OwnHosts {
+                upload: config.own_host(&config.upload_url),
+                batch: config.own_host(&config.batch_url),
+            },
         },
     );
 

@@ -48,6 +48,11 @@ impl BaseUrl {
         address.is_ok_and(|address| address.is_loopback())
     }
 
+    /// Whether it names a host and nothing below it.
+    pub fn has_no_path(&self) -> bool {
+        Url::parse(&self.0).is_ok_and(|url| url.path() == "/")
+    }
+
     /// The host name alone, without port.
     pub fn host(&self) -> String {
         let url = Url::parse(&self.0).ok();

@@ -75,7 +75,7 @@ impl Metrics {
 /// Answers whoever watches the server: `/metrics` and the health checks, and nothing else.
 pub(super) async fn answer<B>(app: &App, request: &Request<B>) -> Response {
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
-    let answer = match Route::of(request, "") {
+    let answer = match Route::of(request, &app.settings) {
         Route::Health(check) if is_read => health::answer(app, check).await,
         _ if is_read && request.uri().path() == "/metrics" => {
             let page = page(&app.metrics, &app.service);

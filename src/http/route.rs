@@ -9,6 +9,7 @@ use model::{AccountHash, ImageId, RemotePath};
 use super::binding::Call;
 use super::cf_image;
 use super::path::decode_segment;
+use super::{AppSettings, OwnHosts};
 
 /// Where a request belongs.
 #[derive(Debug, PartialEq, Eq)]
@@ -92,8 +93,7 @@ pub(super) enum Resource {
 }
 
 impl Route {
-    /// `mount_prefix` may stand before the path of a remote image.
-    pub(super) fn of<B>(request: &Request<B>, mount_prefix: &str) -> Self {
+    pub(super) fn of<B>(request: &Request<B>, settings: &AppSettings) -> Self {
         if cf_image::is_fetch(request) {
             return Self::WorkerFetch;
         }
@@ -104,14 +104,14 @@ impl Route {
             .unwrap_or_default()
             .to_ascii_lowercase();
         let path = request.uri().path();
-        if let Some(rest) = remote_path(path, mount_prefix) {
+        if let Some(rest) = remote_path(path, &settings.mount_prefix) {
             let parsed = RemotePath::parse(rest, request.uri().query());
             return parsed.map_or(Self::Unknown, |parsed| Self::Remote(host, parsed));
         }
-        Self::parse(request.method(), &host, path)
+        Self::parse(request.method(), &settings.hosts, &host, path)
     }
 
-    fn parse(method: &Method, host: &str, path: &str) -> Self {
+    fn parse(method: &Method, hosts: &OwnHosts, host: &str, path: &str) -> Self {
         if let Some(rest) = path.strip_prefix("/client/v4/") {
             return Self::parse_api(method, rest);
         }
@@ -128,7 +128,7 @@ impl Route {
         if let Some(rest) = path.strip_prefix("/batch/images/") {
             return resource(method, &images_segments(rest)).map_or(Self::Unknown, Self::Batch);
         }
-        if host.starts_with("batch.")
+        if hosts.serves_batches(host)
             && let Some(rest) = path.strip_prefix("/images/")
         {
             return resource(method, &images_segments(rest)).map_or(Self::Unknown, Self::Batch);
@@ -146,7 +146,7 @@ impl Route {
             return Self::Unknown;
         }
         let path = path.to_owned();
-        if host.starts_with("upload.") {
+        if hosts.serves_uploads(host) {
             Self::OneTimeUpload(path)
         } else {
             Self::Delivery(DeliveryPath { path })
@@ -237,7 +237,7 @@ mod tests {
 
     fn api(method: &Method, path: &str) -> Option<Resource> {
         let path = format!("/client/v4/accounts/a/{path}");
-        match Route::parse(method, "", &path) {
+        match Route::parse(method, &OwnHosts::default(), "", &path) {
             Route::Api(account, resource) => {
                 assert_eq!(account, "a");
                 Some(resource)
@@ -318,7 +318,15 @@ mod tests {
     fn remote_images_are_found_below_the_mount_prefix_as_well() {
         let route = |uri: &str, mount_prefix: &str| {
             let request = Request::builder().uri(uri).header("host", "Zone.test:80");
-            Route::of(&request.body(()).unwrap(), mount_prefix)
+            let settings = AppSettings {
+                list_v1_items: true,
+                upload_idle_timeout: std::time::Duration::ZERO,
+                batch_requests_per_second: 1,
+                server_timing: false,
+                mount_prefix: mount_prefix.to_owned(),
+                hosts: OwnHosts::default(),
+            };
+            Route::of(&request.body(()).unwrap(), &settings)
         };
         let remote = |options: &str, source: &str| {
             let path = RemotePath {
@@ -341,7 +349,11 @@ mod tests {
     #[test]
     fn hosts_and_prefixes_choose_the_surface() {
         let hash = "Vi7wi5KSItxGFsWRG2Us6Q";
-        let route = |host: &str, path: &str| Route::parse(&Method::GET, host, path);
+        let hosts = OwnHosts {
+            upload: Some("u.example".to_owned()),
+            batch: Some("b.example".to_owned()),
+        };
+        let route = |host: &str, path: &str| Route::parse(&Method::GET, &hosts, host, path);
         let delivery = |path: String| Route::Delivery(DeliveryPath { path });
         let path = format!("{hash}/a/b%2Fc/public");
         assert_eq!(route("", &format!("/{path}")), delivery(path.clone()));
@@ -355,6 +367,19 @@ mod tests {
             route("upload.example:80", &format!("/{hash}/x")),
             Route::OneTimeUpload(format!("{hash}/x"))
         );
+        for host in ["u.example", "u.example:8443"] {
+            let upload = Route::OneTimeUpload(format!("{hash}/x"));
+            assert_eq!(route(host, &format!("/{hash}/x")), upload, "{host}");
+        }
+        for host in ["au.example", "u.example.org", "b.example"] {
+            let path = format!("{hash}/x/public");
+            assert_eq!(route(host, &format!("/{path}")), delivery(path), "{host}");
+        }
+        assert_eq!(
+            route("b.example", "/images/v2"),
+            Route::Batch(Resource::ImagesV2)
+        );
+        assert_eq!(route("u.example", "/images/v2"), Route::Unknown);
         assert_eq!(
             route("", "/batch/images/v2"),
             Route::Batch(Resource::ImagesV2)

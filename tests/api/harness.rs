@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use calotype::http::{App, AppSettings, Listener, ListenerSettings};
+use calotype::http::{App, AppSettings, Listener, ListenerSettings, OwnHosts};
 use model::{Account, AccountId, Limits, Permission, Policy, Zone};
 use reqwest::header::HeaderMap;
 use reqwest::multipart::{Form, Part};
@@ -171,6 +171,7 @@ impl Server {
                 batch_requests_per_second: wishes.batch_requests_per_second,
                 server_timing: wishes.server_timing,
                 mount_prefix: "/base".to_owned(),
+                hosts: OwnHosts::default(),
             },
         );
         let (end, ended) = oneshot::channel();
