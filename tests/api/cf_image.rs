@@ -180,6 +180,12 @@ async fn credentials_are_shared_with_the_origin_alone_and_only_where_that_is_sai
     let refused = worker.fetch(url, plain, &headers).await;
     assert!(refused.status.is_server_error() || refused.status.is_client_error());
     assert_eq!(origin.asked()[0].header("authorization"), "");
+    // Who fails with other secrets is in nobody's way.
+    let wrong = [("authorization", "Bearer wrong")];
+    assert_eq!(
+        worker.fetch(url, shared, &wrong).await.status,
+        refused.status
+    );
     let made = worker.fetch(url, shared, &headers).await;
     assert_eq!(made.status, 200, "{}", made.text());
     let asked = origin.asked();

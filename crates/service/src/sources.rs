@@ -5,6 +5,7 @@
 //! and the renditions of it. Bytes and renditions are named by a digest of the bytes, so that a source
 //! which changes can never be seen in the renditions of what it was.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -156,6 +157,15 @@ impl SourceAsk {
     fn slot_of_accept(&self) -> RenditionKey {
         let Accepts { avif, webp } = self.accepts;
         self.key(&format!("record avif={avif} webp={webp}"))
+    }
+
+    /// Where failures are noted, and others who ask for the same are met, of who tells secrets.
+    fn slot_of_secrets(&self) -> RenditionKey {
+        let mut all = String::from("secrets");
+        for (name, value) in &self.secrets {
+            let _ = write!(all, " {name}={}", hex(value.as_bytes()));
+        }
+        self.key(&all)
     }
 
     fn bytes_key(&self, version: &str) -> RenditionKey {
@@ -371,9 +381,11 @@ impl Service {
         {
             return Ok(Known::fresh(record.clone()));
         }
-        // Without secrets it may have failed for want of them.
+        // With other secrets, or none, it may have failed for want of them.
+        if !ask.secrets.is_empty() {
+            slot = ask.slot_of_secrets();
+        }
         let failure = self.sources.failures.get(&slot);
-        let failure = failure.filter(|_| ask.secrets.is_empty());
         if let Some(failure) = failure.filter(|failure| Instant::now() < failure.until) {
             return self.stand_in(failure, record);
         }
