@@ -334,6 +334,27 @@ mod tests {
         assert!(rebuilt(&[(&deep, "1")]).is_err());
     }
 
+    /// Found by fuzzing: such a number was another one each time it was read.
+    #[test]
+    fn numbers_are_read_as_they_were_written() {
+        let digits = "6".repeat(156);
+        for number in [
+            digits.as_str(),
+            "6.666666666666668e155",
+            "0.1",
+            "5e-324",
+            "1e308",
+        ] {
+            let text = format!(r#"{{"n":{number}}}"#);
+            let exact: f64 = number.parse().unwrap();
+            let mut read = Metadata::from_json(&text, 1024).unwrap().unwrap();
+            for _ in 0..3 {
+                assert_eq!(read.to_map()["n"].as_f64(), Some(exact), "{number}");
+                read = Metadata::from_json(read.as_json(), 1024).unwrap().unwrap();
+            }
+        }
+    }
+
     #[test]
     fn json_must_be_a_small_object() {
         let parsed =
