@@ -204,7 +204,7 @@ impl Engine {
     ///
     /// SVG is sanitised whatever is asked of it, unless [`Policy::rasterize_svg`] is set and a raster
     /// format is asked for by name. An animation over
-    /// `animation_transform_pixels_max` is returned as it is. What is asked for and not available is
+    /// `animation_transform_pixels_max` is returned as it is, less its metadata. What is asked for and not available is
     /// named in the warnings, or is an error where leaving it out would make another picture.
     pub fn render(&self, request: &Request<'_>, cancel: &Cancel) -> Result<Rendition, Error> {
         render::render(self, request, &Assets::default(), cancel)

@@ -151,6 +151,13 @@ pub(crate) fn orientation(exif: &[u8]) -> Option<u8> {
     (1..=8).contains(&value).then_some(value as u8)
 }
 
+/// EXIF which says nothing but the orientation.
+pub(crate) fn turned(orientation: u8) -> Vec<u8> {
+    let write = Writer { little: true };
+    let main = vec![write.short(ORIENTATION, orientation.into())];
+    write.all(main, Vec::new(), Vec::new(), Vec::new())
+}
+
 /// What of the source's EXIF goes into a JPEG of this size; `None` is nothing. The orientation is
 /// 1, because the pixels are upright, and there is no thumbnail.
 pub(crate) fn kept(exif: &[u8], keep: Exif, (width, height): (u32, u32)) -> Option<Vec<u8>> {

@@ -5,6 +5,7 @@
 mod sequence;
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use model::Limits;
 
@@ -243,6 +244,22 @@ impl<'a> Heif<'a> {
                 Some(Cow::Owned(bytes))
             }
         }
+    }
+
+    /// Where in the file lie the items which are not seen: EXIF, XMP and other texts.
+    pub(crate) fn descriptions(&self) -> impl Iterator<Item = Range<usize>> {
+        const KINDS: [&[u8; 4]; 3] = [b"Exif", b"mime", b"uri "];
+        let own_bytes = self.own_bytes.as_ptr() as usize;
+        let own_start = own_bytes.saturating_sub(self.source.as_ptr() as usize);
+        let items = self.items.iter();
+        let items = items.filter(|item| KINDS.contains(&&item.kind));
+        let extents = items.flat_map(|item| &item.extents);
+        extents.filter_map(move |extent| {
+            let start = usize::try_from(extent.offset).ok()?;
+            let start = start.checked_add(if extent.in_own_bytes { own_start } else { 0 })?;
+            let end = start.checked_add(usize::try_from(extent.length).ok()?)?;
+            Some(start..end.min(self.source.len()))
+        })
     }
 
     /// The items to which an item refers.

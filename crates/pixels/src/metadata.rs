@@ -2,6 +2,7 @@
 //! records of IPTC, all of them or the notices of copyright alone.
 
 mod iptc;
+mod untouched;
 mod xmp;
 
 use std::borrow::Cow;
@@ -11,6 +12,8 @@ use model::transform::Exif;
 
 use crate::heif::{self, Heif};
 use crate::{exif, inspect};
+
+pub(crate) use untouched::undescribed;
 
 /// Bytes of a segment of JPEG, less its name.
 const SEGMENT_BYTES_MAX: usize = 65_000;

@@ -1,13 +1,13 @@
 use std::sync::Arc;
 
-use model::transform::{Format, Quality, Upscale};
+use model::transform::{Exif, Format, Quality, Upscale};
 use model::{GammaDirection, Limits, MediaType, Policy, ResizeLight, Transform};
 
 use crate::colour::{Gamut, Gamuts};
 use crate::decode::{self, Animation};
 use crate::encode::Target;
 use crate::look::Look;
-use crate::metadata::Metadata;
+use crate::metadata::{self, Metadata};
 use crate::overlay::{self, Assets};
 use crate::plan::Plan;
 use crate::raster::Raster;
@@ -39,7 +39,12 @@ pub(crate) fn render(
         && transform.format != Format::Json
     {
         return Ok(Rendition {
-            bytes: source.to_vec(),
+            bytes: match transform.exif {
+                Exif::Keep => source.to_vec(),
+                Exif::Copyright | Exif::None => {
+                    metadata::undescribed(source, header.format, header.orientation)
+                }
+            },
             format: RenditionFormat::Image(header.format),
             width: header.width,
             height: header.height,

@@ -75,7 +75,7 @@ pub enum Warning {
     /// A drawing holds pictures, which are not drawn.
     #[error("pictures inside of the SVG are left out")]
     PicturesLeftOut,
-    /// The animation is too large to be transformed and is sent as it is.
+    /// The animation is too large to be transformed and is sent as it is, less its metadata.
     #[error("animation too large to be transformed")]
     AnimationUntouched,
 }

@@ -14,7 +14,7 @@ const XMP: &[u8] = b"XML:com.adobe.xmp\0";
 const XMP_BYTES_MAX: u64 = 1024 * 1024;
 
 /// Names and bodies; ends early where they are broken.
-fn chunks(source: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+pub(crate) fn chunks(source: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     let mut position = 8;
     std::iter::from_fn(move || {
         let length = u32_at(source, position)? as usize;

@@ -3,9 +3,12 @@
 use super::Found;
 use crate::{Error, exif};
 
-/// Names and bodies; ends early where they are broken.
-fn chunks(source: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
-    let mut position = 12;
+/// Before the first chunk.
+pub(crate) const HEADER_BYTES: usize = 12;
+
+/// Names and bodies from a place on; ends early where they are broken.
+pub(crate) fn chunks(source: &[u8], start: usize) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let mut position = start;
     std::iter::from_fn(move || {
         let name = source.get(position..position + 4)?;
         let length = source.get(position + 4..position + 8)?;
@@ -24,7 +27,7 @@ pub(super) fn find(source: &[u8]) -> Result<Found, Error> {
     let mut picture = None;
     let mut frames = 0_u32;
     let mut animated = false;
-    for (name, body) in chunks(source) {
+    for (name, body) in chunks(source, HEADER_BYTES) {
         match name {
             b"VP8X" => {
                 animated = body.first().is_some_and(|flags| flags & 2 != 0);
@@ -70,7 +73,7 @@ pub(crate) fn icc(source: &[u8]) -> Option<&[u8]> {
 }
 
 fn chunk(source: &[u8], wanted: [u8; 4]) -> Option<&[u8]> {
-    chunks(source)
+    chunks(source, HEADER_BYTES)
         .find(|(name, _)| *name == wanted.as_slice())
         .map(|(_, body)| body)
 }

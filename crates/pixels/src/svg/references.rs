@@ -14,28 +14,50 @@ const FETCHING: [&str; 4] = ["@import", "image-set(", "image(", "src("];
 pub(super) fn confined(sanitised: &str) -> String {
     let mut confined = String::with_capacity(sanitised.len() + NAMESPACE.len());
     let mut rest = sanitised;
-    let (mut in_style, mut in_root) = (false, false);
+    let (mut in_root, mut style) = (false, None::<Style>);
     while let Some(start) = rest.find('<') {
         let (text, from_tag) = rest.split_at(start);
-        if in_style {
-            confine_css(text, &mut confined);
-        } else {
-            confined.push_str(text);
+        match &style {
+            None => confined.push_str(text),
+            Some(style) if style.spoilt => {}
+            Some(_) => confine_css(text, &mut confined),
         }
         let end = end_of_tag(from_tag.as_bytes()).unwrap_or(from_tag.len());
         let (tag, after) = from_tag.split_at(end);
-        if tag.starts_with("</") || tag.starts_with("<?") {
+        let opens_style = tag.starts_with("<style") && !tag.ends_with("/>");
+        if let Some(open) = &mut style {
+            if !tag.starts_with("</style") {
+                open.spoilt = true;
+                open.depth += usize::from(opens_style);
+            } else if open.depth > 1 {
+                open.depth -= 1;
+            } else {
+                confined.push_str(tag);
+                style = None;
+            }
+        } else if tag.starts_with("</") || tag.starts_with("<?") {
             confined.push_str(tag);
-            in_style = false;
         } else {
             confine_tag(tag, in_root, &mut confined);
             in_root = true;
-            in_style = tag.starts_with("<style") && !tag.ends_with("/>");
+            style = opens_style.then_some(Style {
+                depth: 1,
+                spoilt: false,
+            });
         }
         rest = after;
     }
     confined.push_str(rest);
     confined
+}
+
+/// An element whose text is CSS.
+struct Style {
+    /// It and those within it.
+    depth: usize,
+    /// It holds another element. The sanitiser takes what follows that for text, while a browser takes
+    /// it for CSS, so that all of it is left out.
+    spoilt: bool,
 }
 
 fn confine_tag(tag: &str, in_root: bool, confined: &mut String) {
@@ -60,7 +82,8 @@ fn confine_tag(tag: &str, in_root: bool, confined: &mut String) {
         confined.push(' ');
         confined.push_str(key);
         confined.push_str("=\"");
-        confine_css(value, confined);
+        // Where the sanitiser took letters out, spaces may be left.
+        confine_css(value.trim_matches(' '), confined);
         confined.push('"');
     }
     confined.push_str(rest.trim_ascii_start());
@@ -131,6 +154,27 @@ mod tests {
             let mut confined = String::new();
             confine_css(css, &mut confined);
             assert_eq!(confined, expected);
+        }
+    }
+
+    #[test]
+    fn what_follows_an_element_in_a_style_is_left_out() {
+        for (body, expected) in [
+            ("<style>a{}</style>url(/b)", "<style>a{}</style>url(/b)"),
+            ("<style/>url(/b)", "<style/>url(/b)"),
+            (
+                "<style>a{}<g>b{}</g>@import '//x';</style>url(/b)",
+                "<style>a{}</style>url(/b)",
+            ),
+            (
+                "<style><g/><style>a{}</style>url(/b)</style><g/>",
+                "<style></style><g/>",
+            ),
+            ("<style><g><style/></g>url(/b)", "<style>"),
+        ] {
+            let sanitised = format!("<svg>{body}</svg>");
+            let expected = format!("<svg{NAMESPACE}>{expected}");
+            assert_eq!(confined(&sanitised).trim_end_matches("</svg>"), expected);
         }
     }
 
