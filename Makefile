@@ -26,13 +26,19 @@ golden-accept: ## renew the golden pictures which differ; look at them before yo
 	ACCEPT=1 cargo test -p pixels --test rendering golden
 
 .PHONY: bench
-bench: setup-build ## measure the catalog and the server at a million images, and pixels against sharp
+bench: setup-build ## measure the catalog at a million images, deliveries and pixels, beside their peers
 	scripts/bench.sh
 	scripts/bench-sharp.sh
+	scripts/setup-peers.sh
+	scripts/bench-delivery.sh
+
+.PHONY: soak
+soak: setup-build ## serve good and hostile clients for half an hour, and watch memory and descriptors
+	scripts/soak.sh
 
 .PHONY: durability
-durability: ## kill a server 200 times and look for what it lost
-	CALOTYPE_KILL_ROUNDS=200 cargo test --locked --test durability -- --nocapture
+durability: ## kill servers, moves, backups and restores 200 times each and look for what they lost
+	CALOTYPE_KILL_ROUNDS=200 cargo test --locked --test durability --test keeping kill -- --nocapture
 
 FUZZ_SECONDS ?= 300
 FUZZ_TARGETS ?=

@@ -100,7 +100,8 @@ settings! {
         upload_url: BaseUrl, Kind::Url, "<public_url>/upload";
         /// Where the batch API is.
         batch_url: BaseUrl, Kind::Url, "<public_url>/batch";
-        /// Connections which are served at the same time; further ones wait.
+        /// Connections which are served at the same time; a thousand more wait, and further ones are
+        /// refused with 503.
         connections_max: usize, Kind::Count(1, 1_000_000), "4096";
     }
     "Storage" {

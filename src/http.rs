@@ -3,12 +3,15 @@
 //!
 //! `answer` is the table of contents of the API.
 
+mod access_log;
 mod api;
 mod auth;
 mod binding;
 mod caching;
 mod cf_image;
+mod clock;
 mod connection;
+mod conversation;
 mod delivery;
 mod disposition;
 mod error;
@@ -25,6 +28,7 @@ mod path;
 mod presence;
 mod query;
 mod rate;
+mod ready;
 mod refusal;
 mod remote;
 mod request_id;
@@ -40,8 +44,8 @@ use std::time::Duration;
 use hyper::body::Incoming;
 use hyper::{Method, Request};
 use model::Permission::{self, Read, Write};
-use service::Service;
-use tracing::Instrument as _;
+use service::{Service, TRACE};
+use tracing::{Instrument as _, Level};
 
 use auth::Caller;
 use error::ApiError;
@@ -51,6 +55,7 @@ use response::Response;
 use route::{Resource, Route};
 use watch::Watch;
 
+pub use access_log::AccessLog;
 pub use listener::{Listener, ListenerSettings};
 pub use tls::{Certificate, CertificateError};
 
@@ -61,6 +66,8 @@ pub struct App {
     settings: Arc<AppSettings>,
     batch_rates: rate::Rates,
     metrics: Arc<metrics::Metrics>,
+    /// `None` where every answer tells of its own making.
+    ready: Option<Arc<ready::ReadyAnswers>>,
 }
 
 /// What the HTTP layer is told at start.
@@ -78,6 +85,8 @@ pub struct AppSettings {
     pub mount_prefix: String,
     /// Hosts which serve one API alone.
     pub hosts: OwnHosts,
+    /// Where a line for each request goes.
+    pub access_log: AccessLog,
 }
 
 /// Hosts at whose root an API lies, besides `upload.…` and `batch.…`; in lower case, without port.
@@ -115,11 +124,14 @@ impl App {
     /// Answers with the use cases of `service`.
     pub fn new(service: Service, settings: AppSettings) -> Self {
         let batch_rates = rate::Rates::new(settings.batch_requests_per_second);
+        let is_told = settings.server_timing || tracing::enabled!(target: TRACE, Level::INFO);
+        let ready = (!is_told).then(|| Arc::new(ready::ReadyAnswers::new()));
         Self {
             service,
             settings: Arc::new(settings),
             batch_rates,
             metrics: Arc::new(metrics::Metrics::new()),
+            ready,
         }
     }
 
@@ -130,7 +142,8 @@ impl App {
         client: Presence,
     ) -> Result<Response, ClientLeft> {
         let route = Route::of(&request, &self.settings);
-        let watch = Watch::begin(&self.metrics, &request, route.class());
+        let log = &self.settings.access_log;
+        let watch = Watch::begin(&self.metrics, log, &request, route.class());
         let (request, lingering) = lingering::lend_body(request, self.settings.upload_idle_timeout);
         let is_head = request.method() == Method::HEAD;
         let (version, ends_early) = (request.version(), watch.ends_with_client());

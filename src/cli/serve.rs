@@ -14,7 +14,7 @@ use service::accounts::{NewAccount, NewToken, create_account, create_token};
 use service::{Addresses, Secrets, Service, Settings, TRACE};
 use store::{Catalog, DataFolder, DiskSpace, Renditions, Vault};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing::Subscriber;
+use tracing::{Level, Subscriber};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -23,7 +23,8 @@ use tracing_subscriber::{EnvFilter, Layer};
 use self::traces::Traces;
 use super::stores;
 use crate::config::{Config, Database, LogFormat};
-use crate::http::{App, AppSettings, Certificate, Listener, ListenerSettings, OwnHosts};
+use crate::http::{AccessLog, App, AppSettings, Certificate, Listener, ListenerSettings, OwnHosts};
+use crate::log::Lines;
 
 type Failure = Box<dyn Error + Send + Sync>;
 
@@ -34,18 +35,20 @@ pub fn run(config: Config) -> Result<(), Failure> {
         .enable_all()
         .build()?;
     let traces = Traces::start(runtime.handle())?;
-    start_log(&config, traces.as_ref())?;
+    let lines = Lines::start()?;
+    let access_log = start_log(&config, &lines, traces.as_ref())?;
     raise_descriptor_limit();
-    let served = runtime.block_on(serve(config));
+    let served = runtime.block_on(serve(config, access_log));
     if let Some(traces) = traces {
         traces.end();
     }
     // Work which nobody waits for any more must not hold up the end.
     runtime.shutdown_background();
+    lines.flush();
     served
 }
 
-async fn serve(mut config: Config) -> Result<(), Failure> {
+async fn serve(mut config: Config, access_log: AccessLog) -> Result<(), Failure> {
     // Signals are caught before anything is opened, so that an early one ends in order, too.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -113,6 +116,7 @@ async fn serve(mut config: Config) -> Result<(), Failure> {
                 upload: config.own_host(&config.upload_url),
                 batch: config.own_host(&config.batch_url),
             },
+            access_log,
         },
     );
 
@@ -147,7 +151,7 @@ async fn serve(mut config: Config) -> Result<(), Failure> {
         drop(all_end);
         tracing::info!("ending: no new connections, open requests may finish");
     };
-    listener.serve(app, end).await;
+    let served = listener.serve(app, end).await;
     if let Some((served, renewed)) = secure_served {
         let _ = served.await;
         renewed.abort();
@@ -166,6 +170,7 @@ async fn serve(mut config: Config) -> Result<(), Failure> {
     }
     catalog.close().await?;
     drop(folder);
+    served?;
     tracing::info!("ended");
     Ok(())
 }
@@ -399,7 +404,13 @@ fn greet(config: &Config, first: Option<&First>) -> std::io::Result<()> {
     output.flush()
 }
 
-fn start_log(config: &Config, traces: Option<&Traces>) -> Result<(), Failure> {
+/// What is logged of each request is written without the general way of events, and obeys the same
+/// filter.
+fn start_log(
+    config: &Config,
+    lines: &Lines,
+    traces: Option<&Traces>,
+) -> Result<AccessLog, Failure> {
     // Spans which are made for traces say nothing that is not logged as well.
     let filter = EnvFilter::try_new(&config.log)?.add_directive(format!("{TRACE}=off").parse()?);
     let pretty = match config.log_format {
@@ -410,21 +421,30 @@ fn start_log(config: &Config, traces: Option<&Traces>) -> Result<(), Failure> {
     let subscriber = tracing_subscriber::registry();
     match traces {
         // One filter for everything costs less than one for each layer.
-        None => subscriber.with(filter).with(log_layer(pretty)).try_init()?,
+        None => subscriber
+            .with(filter)
+            .with(log_layer(pretty, lines))
+            .try_init()?,
         Some(traces) => subscriber
-            .with(log_layer(pretty).with_filter(filter))
+            .with(log_layer(pretty, lines).with_filter(filter))
             .with(traces.layer())
             .try_init()?,
     }
-    Ok(())
+    Ok(if !tracing::enabled!(target: "access", Level::INFO) {
+        AccessLog::off()
+    } else if pretty {
+        AccessLog::pretty(lines.clone(), std::io::stderr().is_terminal())
+    } else {
+        AccessLog::json(lines.clone())
+    })
 }
 
-fn log_layer<S>(pretty: bool) -> Box<dyn Layer<S> + Send + Sync>
+fn log_layer<S>(pretty: bool, lines: &Lines) -> Box<dyn Layer<S> + Send + Sync>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
     let log = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
+        .with_writer(lines.clone())
         .with_ansi(std::io::stderr().is_terminal());
     if pretty {
         log.with_target(false).boxed()

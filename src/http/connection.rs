@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 use tokio_rustls::server::TlsStream;
 
-use super::presence::Presence;
+use super::presence::{Presence, Turn};
 use super::tls::Certificate;
 
 /// How HTTP/2 begins (RFC 9113, section 3.4).
@@ -19,7 +19,7 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Between two looks at a preface which is still incomplete.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// The longest time in which a client must take some bytes of an answer.
-const WRITE_TIMEOUT: Duration = Duration::from_mins(1);
+pub(super) const WRITE_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// The bytes of HTTP of a connection.
 pub(super) enum Wire {
@@ -31,16 +31,33 @@ pub(super) enum Wire {
     },
 }
 
+/// What a client speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Language {
+    Http1,
+    Http2,
+}
+
+impl Language {
+    fn of(said: &[u8]) -> Self {
+        if said == PREFACE {
+            Self::Http2
+        } else {
+            Self::Http1
+        }
+    }
+}
+
 /// Waits for a connection on which a client speaks, with TLS if there is a certificate, until it has
-/// said enough to tell which version of HTTP it speaks. hyper times the headers from there on, and not
+/// said enough to tell which version of HTTP it speaks. Headers are timed from there on, and not
 /// before.
 pub(super) async fn greet(
     stream: TcpStream,
     certificate: Option<&Certificate>,
-) -> io::Result<Wire> {
+) -> io::Result<(Wire, Language)> {
     let Some(certificate) = certificate else {
-        greeting(&stream).await?;
-        return Ok(Wire::Plain(stream));
+        let language = Language::of(&first_words(&stream).await?);
+        return Ok((Wire::Plain(stream), language));
     };
     let mut stream = Box::new(certificate.accept(stream).await?);
     let mut said = Vec::with_capacity(PREFACE.len());
@@ -53,10 +70,12 @@ pub(super) async fn greet(
         let from = said.len();
         said.extend_from_slice(&piece[from..from + count]);
     }
-    Ok(Wire::Secure { stream, said })
+    let language = Language::of(&said);
+    Ok((Wire::Secure { stream, said }, language))
 }
 
-async fn greeting(stream: &TcpStream) -> io::Result<()> {
+/// What a client says first, which is left to be read: enough of it to tell its language.
+pub(super) async fn first_words(stream: &TcpStream) -> io::Result<Vec<u8>> {
     let mut seen = [0; PREFACE.len()];
     loop {
         let count = stream.peek(&mut seen).await?;
@@ -64,7 +83,7 @@ async fn greeting(stream: &TcpStream) -> io::Result<()> {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         if count == PREFACE.len() || !PREFACE.starts_with(&seen[..count]) {
-            return Ok(());
+            return Ok(seen[..count].to_vec());
         }
         sleep(LOOK_AGAIN).await;
     }
@@ -73,13 +92,20 @@ async fn greeting(stream: &TcpStream) -> io::Result<()> {
 /// A stream which gives up on a client that takes nothing for a minute.
 pub(super) struct Impatient {
     socket: Presence,
+    /// What was read already, to be read once more.
+    said: Vec<u8>,
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
 impl Impatient {
-    pub(super) fn new(socket: Presence) -> Self {
+    /// Reads what was `said`, and then on, unless that is all of this turn.
+    pub(super) fn new(socket: Presence, said: Vec<u8>) -> Self {
         let stalled = None;
-        Self { socket, stalled }
+        Self {
+            socket,
+            said,
+            stalled,
+        }
     }
 
     fn patience<T>(
@@ -103,11 +129,22 @@ impl Impatient {
 
 impl AsyncRead for Impatient {
     fn poll_read(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket.lock().stream).poll_read(context, buffer)
+        if !self.said.is_empty() {
+            let count = self.said.len().min(buffer.remaining());
+            buffer.put_slice(&self.said[..count]);
+            self.said.drain(..count);
+            return Poll::Ready(Ok(()));
+        }
+        let mut socket = self.socket.lock();
+        if socket.turn != Turn::Kept {
+            // What comes next is for whoever has the next turn.
+            return Poll::Pending;
+        }
+        Pin::new(&mut socket.stream).poll_read(context, buffer)
     }
 }
 
@@ -140,12 +177,21 @@ impl AsyncWrite for Impatient {
         self.socket.lock().stream.is_write_vectored()
     }
 
+    /// hyper asks for it when it has nothing left to write, so that an answer is written then.
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket.lock().stream).poll_flush(context)
+        let mut socket = self.socket.lock();
+        let flushed = Pin::new(&mut socket.stream).poll_flush(context);
+        if matches!(flushed, Poll::Ready(Ok(()))) && socket.turn == Turn::Answered {
+            socket.turn = Turn::Over;
+        }
+        flushed
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket.lock().stream).poll_shutdown(context)
+        let mut socket = self.socket.lock();
+        // It ends the connection, for example because the answer said so.
+        socket.turn = Turn::Kept;
+        Pin::new(&mut socket.stream).poll_shutdown(context)
     }
 }
 

@@ -4,7 +4,7 @@
 use hyper::header::{ALLOW, CACHE_CONTROL, VARY};
 use hyper::{Method, Request, StatusCode};
 use model::{AccountHash, ImageId, signed_url};
-use service::{Caching, Delivered, Delivery, DeliveryError, Rendered, Tier, Wanted};
+use service::{Caching, Delivered, Delivery, DeliveryError, Ready, Rendered, Tier, Wanted};
 
 use super::App;
 use super::caching::{Conditions, SUBSTITUTE_TTL};
@@ -54,7 +54,13 @@ pub(super) async fn answer<B>(app: &App, request: &Request<B>, path: DeliveryPat
         return explain(app, request, &delivery).await;
     }
     match deliver(app, request, &delivery).await {
-        Ok(answer) => answer,
+        Ok((answer, ready)) => {
+            // With the word, the same address may have an explanation as its answer.
+            if let (Some(answers), Some(ready), None) = (&app.ready, ready, rest) {
+                answers.keep(&app.service, request, &answer, ready).await;
+            }
+            answer
+        }
         Err(error) => refuse(&error),
     }
 }
@@ -87,7 +93,7 @@ async fn deliver<B>(
     app: &App,
     request: &Request<B>,
     delivery: &Delivery<'_>,
-) -> Result<Response, DeliveryError> {
+) -> Result<(Response, Option<Ready>), DeliveryError> {
     let delivered = app.service.open(delivery).await?;
     let conditions = Conditions {
         etag: &delivered.etag,
@@ -97,10 +103,11 @@ async fn deliver<B>(
     if conditions.are_met_by(request) {
         let mut answer = conditions.not_modified();
         mark(&mut answer, &delivered, false);
-        return Ok(answer);
+        return Ok((answer, None));
     }
     let rendered = app.service.rendition(&delivered).await?;
-    Ok(present(app, request, &delivered, &rendered))
+    let answer = present(app, request, &delivered, &rendered);
+    Ok((answer, delivered.ready(&rendered)))
 }
 
 fn present<B>(

@@ -57,30 +57,30 @@ pub(super) fn vary(first: Option<&'static str>, used: HintsUsed) -> String {
 /// The formats which `Accept` names. Wildcards do not count, and `q=0` refuses
 /// (transformations.md, section 3.3).
 pub(super) fn accepts(headers: &HeaderMap) -> Accepts {
-    let names = |wanted: &str| {
-        let values = headers
-            .get_all(ACCEPT)
-            .iter()
-            .filter_map(|value| value.to_str().ok());
-        let mut ranges = values.flat_map(|value| value.split(','));
-        ranges.any(|range| {
-            let mut pieces = range.split(';').map(str::trim);
-            let named = pieces
-                .next()
-                .is_some_and(|name| name.eq_ignore_ascii_case(wanted));
-            let refused = pieces.any(|piece| {
-                let quality = piece
-                    .split_once('=')
-                    .filter(|(name, _)| name.trim().eq_ignore_ascii_case("q"));
-                quality.is_some_and(|(_, value)| value.trim().parse() == Ok(0.0_f32))
-            });
-            named && !refused
-        })
-    };
-    Accepts {
-        avif: names("image/avif"),
-        webp: names("image/webp"),
+    let values = headers.get_all(ACCEPT).iter();
+    accepted(values.filter_map(|value| value.to_str().ok()))
+}
+
+/// The same, from the values of `Accept`.
+pub(super) fn accepted<'a>(values: impl Iterator<Item = &'a str>) -> Accepts {
+    let mut accepts = Accepts::default();
+    for range in values.flat_map(|value| value.split(',')) {
+        let mut pieces = range.split(';').map(str::trim);
+        let name = pieces.next().unwrap_or_default();
+        let format = match name {
+            _ if name.eq_ignore_ascii_case("image/avif") => &mut accepts.avif,
+            _ if name.eq_ignore_ascii_case("image/webp") => &mut accepts.webp,
+            _ => continue,
+        };
+        let is_refused = pieces.any(|piece| {
+            let quality = piece
+                .split_once('=')
+                .filter(|(name, _)| name.trim().eq_ignore_ascii_case("q"));
+            quality.is_some_and(|(_, value)| value.trim().parse() == Ok(0.0_f32))
+        });
+        *format |= !is_refused;
     }
+    accepts
 }
 
 #[cfg(test)]

@@ -32,6 +32,21 @@ pub(super) struct Socket {
     pub(super) stream: Wire,
     /// Whether the system took all of what was written last.
     pub(super) all_taken: bool,
+    /// Whose turn it is.
+    pub(super) turn: Turn,
+}
+
+/// How far hyper is with what it was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// It has the connection for good.
+    Kept,
+    /// It was given one request and nothing after it.
+    Asked,
+    /// It was given the answer to it.
+    Answered,
+    /// It has written the answer, and nothing more is to be done.
+    Over,
 }
 
 /// The client left before its answer.
@@ -53,12 +68,21 @@ impl Presence {
         Self(Arc::new(Mutex::new(Socket {
             stream,
             all_taken: true,
+            turn: Turn::Kept,
         })))
     }
 
     /// No code panics under the lock, so a poisoned one still holds a sound socket.
     pub(super) fn lock(&self) -> MutexGuard<'_, Socket> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// That there is an answer to the request which hyper was given.
+    pub(super) fn answered(&self) {
+        let mut socket = self.lock();
+        if socket.turn == Turn::Asked {
+            socket.turn = Turn::Answered;
+        }
     }
 
     /// Returns when the client of a request of this version has left. To be waited for only until

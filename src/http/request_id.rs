@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+pub(super) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const LENGTH_MAX: usize = 128;
 
 /// Letters, digits and `-_.:`, hence safe in a log and in a header.
@@ -18,9 +18,20 @@ pub(super) struct RequestId(HeaderValue);
 impl RequestId {
     /// `X-Request-Id`, else the trace of `traceparent` (W3C Trace Context, section 3.2), else minted.
     pub(super) fn of(headers: &HeaderMap) -> Self {
-        let given = headers.get(X_REQUEST_ID).filter(|value| is_sane(value));
-        let given = given.cloned().or_else(|| trace(headers));
+        let text = |name: &HeaderName| headers.get(name)?.to_str().ok();
+        Self::of_texts(text(&X_REQUEST_ID), text(&TRACEPARENT))
+    }
+
+    /// The same, from the values of the two headers.
+    pub(super) fn of_texts(id: Option<&str>, parent: Option<&str>) -> Self {
+        let given = id.filter(|id| is_sane(id));
+        let given = given.or_else(|| trace(parent?));
+        let given = given.and_then(|text| HeaderValue::from_str(text).ok());
         given.map_or_else(Self::mint, Self)
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        self.0.to_str().unwrap_or_default()
     }
 
     /// The form of a trace id: 32 hexadecimal digits, unique to this process and in it.
@@ -41,18 +52,17 @@ impl RequestId {
 
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0.to_str().unwrap_or_default())
+        f.write_str(self.as_str())
     }
 }
 
-fn is_sane(value: &HeaderValue) -> bool {
-    let bytes = value.as_bytes();
-    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(byte);
-    (1..=LENGTH_MAX).contains(&bytes.len()) && bytes.iter().all(plain)
+fn is_sane(id: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
+    (1..=LENGTH_MAX).contains(&id.len()) && id.bytes().all(plain)
 }
 
-fn trace(headers: &HeaderMap) -> Option<HeaderValue> {
-    let parent = headers.get(TRACEPARENT)?.to_str().ok()?;
+/// The trace id of a `traceparent`.
+fn trace(parent: &str) -> Option<&str> {
     let mut fields = parent.split('-');
     let version = fields.next()?;
     let trace = fields.next()?;
@@ -66,7 +76,7 @@ fn trace(headers: &HeaderMap) -> Option<HeaderValue> {
         && is_id(trace, 32)
         && fields.next().is_some_and(|parent| is_id(parent, 16))
         && fields.next().is_some_and(|flags| digits(flags, 2));
-    sane.then(|| HeaderValue::from_str(trace).ok()).flatten()
+    sane.then_some(trace)
 }
 
 #[cfg(test)]

@@ -234,6 +234,7 @@ fn image_id(segments: &[&str]) -> ImageId {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::AccessLog;
 
     fn api(method: &Method, path: &str) -> Option<Resource> {
         let path = format!("/client/v4/accounts/a/{path}");
@@ -325,6 +326,7 @@ mod tests {
                 server_timing: false,
                 mount_prefix: mount_prefix.to_owned(),
                 hosts: OwnHosts::default(),
+                access_log: AccessLog::off(),
             };
             Route::of(&request.body(()).unwrap(), &settings)
         };

@@ -12,6 +12,7 @@ use tracing::Span;
 use tracing::field::Empty;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
+use super::access_log::{AccessLog, Entry};
 use super::metrics::Metrics;
 use super::request_id::{RequestId, X_REQUEST_ID};
 use super::response::Response;
@@ -79,6 +80,7 @@ impl Route {
 /// One request under way. When it is dropped without an answer, the client has left.
 pub(super) struct Watch {
     metrics: Arc<Metrics>,
+    log: AccessLog,
     class: Class,
     method: Method,
     path: String,
@@ -91,17 +93,23 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    pub(super) fn begin<B>(metrics: &Arc<Metrics>, request: &Request<B>, class: Class) -> Self {
+    pub(super) fn begin<B>(
+        metrics: &Arc<Metrics>,
+        log: &AccessLog,
+        request: &Request<B>,
+        class: Class,
+    ) -> Self {
         metrics.begin();
         let id = RequestId::of(request.headers());
         let path = shown_path(request.uri().path(), class);
-        let trace = trace(request, class, &path, &id);
+        let trace = trace(request, class, path, &id);
         let span = tracing::info_span!(parent: &trace, "request", request_id = %id);
         Self {
             metrics: metrics.clone(),
+            log: log.clone(),
             class,
             method: request.method().clone(),
-            path,
+            path: path.to_owned(),
             started: Instant::now(),
             id,
             span,
@@ -149,17 +157,16 @@ impl Watch {
         if self.class == Class::Health {
             return;
         }
-        let _entered = self.span.enter();
-        tracing::info!(
-            target: "access",
-            method = %self.method,
-            route = self.class.as_str(),
-            path = self.path,
+        self.log.write(&Entry {
+            method: self.method.as_str(),
+            class: self.class,
+            path: &self.path,
             status,
             bytes,
-            duration_ms = time.as_micros() as f64 / 1_000.0,
-            cache = tier.map(Tier::as_str),
-        );
+            time,
+            tier,
+            request_id: self.id.as_str(),
+        });
     }
 }
 
@@ -201,11 +208,11 @@ fn trace<B>(request: &Request<B>, class: Class, path: &str, id: &RequestId) -> S
 
 /// A path without its query, which may hold a signature. The address of a one-time upload is a
 /// secret by itself, and what is unknown may be one which was mistyped.
-fn shown_path(path: &str, class: Class) -> String {
+pub(super) fn shown_path(path: &str, class: Class) -> &str {
     match class {
         Class::Api | Class::Batch | Class::Binding | Class::Delivery | Class::Remote => {
-            path[..path.floor_char_boundary(PATH_MAX)].to_owned()
+            &path[..path.floor_char_boundary(PATH_MAX)]
         }
-        Class::OneTimeUpload | Class::Health | Class::Unknown => String::new(),
+        Class::OneTimeUpload | Class::Health | Class::Unknown => "",
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use calotype::http::{App, AppSettings, Listener, ListenerSettings, OwnHosts};
+use calotype::http::{AccessLog, App, AppSettings, Listener, ListenerSettings, OwnHosts};
 use model::{Account, AccountId, Limits, Permission, Policy, Zone};
 use reqwest::header::HeaderMap;
 use reqwest::multipart::{Form, Part};
@@ -37,6 +37,9 @@ pub(crate) struct Wishes {
     pub(crate) avif_wait: Option<Duration>,
     pub(crate) server_timing: bool,
     pub(crate) header_timeout: Duration,
+    pub(crate) connections_max: usize,
+    pub(crate) cache_disk_bytes: u64,
+    pub(crate) cache_memory_bytes: u64,
     pub(crate) remote: RemoteSettings,
 }
 
@@ -52,6 +55,9 @@ impl Default for Wishes {
             avif_wait: None,
             server_timing: false,
             header_timeout: Duration::from_secs(10),
+            connections_max: 1_000,
+            cache_disk_bytes: 1 << 30,
+            cache_memory_bytes: 1 << 24,
             remote: RemoteSettings::default(),
         }
     }
@@ -115,7 +121,7 @@ impl Server {
             .unwrap();
         let catalog = Arc::new(catalog);
         let settings = ListenerSettings {
-            connections_max: 1_000,
+            connections_max: wishes.connections_max,
             header_timeout: wishes.header_timeout,
             drain_timeout: Duration::from_secs(10),
         };
@@ -153,10 +159,12 @@ impl Server {
             blob_grace: Duration::from_hours(1),
             release_grace: Duration::ZERO,
         };
+        let (on_disk, in_memory) = (wishes.cache_disk_bytes, wishes.cache_memory_bytes);
+        let renditions = Renditions::open(&path.join("cache"), on_disk, in_memory);
         let service = Service::new(
             catalog.clone(),
             Blobs::local(&path.join("blobs")).unwrap(),
-            Renditions::open(&path.join("cache"), 1 << 30, 1 << 24).unwrap(),
+            renditions.unwrap(),
             DiskSpace::new(vec![path.to_owned()], 0),
             Secrets::of(&vault()),
             settings,
@@ -172,6 +180,7 @@ impl Server {
                 server_timing: wishes.server_timing,
                 mount_prefix: "/base".to_owned(),
                 hosts: OwnHosts::default(),
+                access_log: AccessLog::off(),
             },
         );
         let (end, ended) = oneshot::channel();
@@ -290,6 +299,11 @@ impl Server {
         format!(
             "{method} /client/v4/accounts/{account}/{path} HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer {token}\r\n{headers}\r\n"
         )
+    }
+
+    /// Where the server keeps everything.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Removes everything below a folder of the server.

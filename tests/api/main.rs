@@ -18,9 +18,12 @@ mod leaving;
 mod lists;
 mod load;
 mod metrics;
+#[path = "../support/noise.rs"]
+mod noise;
 #[path = "../support/origin.rs"]
 mod origin;
 mod purge;
+mod ready;
 mod remote;
 mod remote_attacks;
 mod remote_caching;

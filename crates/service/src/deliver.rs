@@ -9,9 +9,9 @@ use model::{
     Transform, VariantName, signed_url,
 };
 use pixels::{Accepts, Header};
-use store::RenditionKey;
+use store::{Moment, OpenRendition, RenditionFile, RenditionKey};
 
-use crate::rendering::{Job, Rendered, Rendering, short};
+use crate::rendering::{Job, Rendered, Rendering, Tier, short};
 use crate::{ClientHints, Error, FetchError, HintsUsed, Service, images};
 
 /// A request for a rendition, parsed.
@@ -68,8 +68,30 @@ pub struct Delivered {
     pub hints_used: HintsUsed,
     account: AccountId,
     id: ImageId,
+    moment: Moment,
     pub(crate) source: Source,
     pub(crate) job: Job,
+}
+
+/// A rendition which anybody may have, as it is, for as long as nothing of it changes.
+#[derive(Clone, Debug)]
+pub struct Ready {
+    key: RenditionKey,
+    moment: Moment,
+    tier: Tier,
+    /// Bytes of the rendition.
+    length: usize,
+    /// Where it lies, if that was looked for.
+    file: Option<RenditionFile>,
+}
+
+/// The bytes of a rendition which is ready.
+#[derive(Debug)]
+pub enum ReadyBytes {
+    /// In memory.
+    Memory(Bytes),
+    /// On disk, and in the memory of the system.
+    Disk(OpenRendition),
 }
 
 /// How long clients may keep a rendition, in seconds.
@@ -159,8 +181,10 @@ const PRIVATE_TTL_FOREVER: u32 = 3_600;
 impl Service {
     /// Finds the image and the variant, verifies the signature and settles what is to be rendered.
     pub async fn open(&self, delivery: &Delivery<'_>) -> Result<Delivered, DeliveryError> {
+        let moment = self.catalog.moment();
         let account = self.catalog.account_by_hash(&delivery.hash).await?;
         let account = account.ok_or(DeliveryError::UnknownAccount)?;
+        let moment = self.catalog.moment_of(moment, &account.id, &delivery.id);
         let image = self.catalog.image(&account.id, &delivery.id).await?;
         let image = image.ok_or(DeliveryError::ImageNotFound)?;
         let source = image.source.clone().ok_or(DeliveryError::ImageNotFound)?;
@@ -209,6 +233,7 @@ impl Service {
             hints_used,
             account: account.id,
             id: image.id,
+            moment,
             source,
             job,
         })
@@ -239,6 +264,37 @@ impl Service {
         Ok((variant.options.to_transform(), caching))
     }
 
+    /// The bytes, if they are where they were when they were delivered before and nothing has
+    /// changed since. Waits neither for the database nor for the disk.
+    pub fn ready(&self, ready: &Ready) -> Option<ReadyBytes> {
+        if !self.catalog.is_still(&ready.moment) {
+            return None;
+        }
+        let bytes = match ready.tier {
+            Tier::Memory => {
+                let found = self.renditions.get_ready(&ready.key)?.bytes;
+                // It may have been made anew.
+                (found.len() == ready.length).then_some(ReadyBytes::Memory(found))?
+            }
+            _ => ReadyBytes::Disk(ready.file.as_ref()?.open_at_once()?),
+        };
+        self.meters.count_found(ready.tier);
+        Some(bytes)
+    }
+
+    /// The same, with the file in which it is, if it came from one; also that which was known before.
+    pub async fn with_file(&self, ready: Ready, before: &Ready) -> Ready {
+        if ready.tier != Tier::Disk {
+            return ready;
+        }
+        let file = match &before.file {
+            Some(file) if before.key == ready.key => Some(file.clone()),
+            _ => self.renditions.file(&ready.key).await,
+        };
+        let file = file.filter(|file| file.length() == ready.length as u64);
+        Ready { file, ..ready }
+    }
+
     /// The bytes, from a cache or rendered. Concurrent calls for one rendition render it once.
     pub async fn rendition(&self, delivered: &Delivered) -> Rendering {
         let (service, source) = (self.clone(), delivered.source.clone());
@@ -252,7 +308,35 @@ impl Service {
     }
 }
 
+impl Ready {
+    /// Where the rendition was found.
+    pub fn tier(&self) -> Tier {
+        self.tier
+    }
+
+    /// Bytes of the rendition.
+    pub fn length(&self) -> usize {
+        self.length
+    }
+}
+
 impl Delivered {
+    /// How to have it once more without asking who may, if the answer depends on nothing but the
+    /// address and the formats which are accepted.
+    pub fn ready(&self, rendered: &Rendered) -> Option<Ready> {
+        let for_all = matches!(self.caching, Caching::Public(_));
+        let for_any_client = self.hints_used == HintsUsed::default();
+        let kept = matches!(rendered.tier, Tier::Memory | Tier::Disk);
+        let whole = kept && !rendered.is_substitute();
+        (for_all && for_any_client && whole).then(|| Ready {
+            key: self.job.key.clone(),
+            moment: self.moment,
+            tier: rendered.tier,
+            length: rendered.bytes.len(),
+            file: None,
+        })
+    }
+
     /// The tag of what was found or made, which may stand in for that which was asked for.
     pub fn etag_of(&self, rendered: &Rendered) -> String {
         match &rendered.substitute {

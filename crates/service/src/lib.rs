@@ -37,7 +37,7 @@ use store::{Blobs, Catalog, DiskSpace, RenditionKey, Renditions, Vault};
 
 pub use batch_token::MintedBatchToken;
 pub use binding::{Composed, Program, ProgramInput};
-pub use deliver::{Caching, Delivered, Delivery, DeliveryError, Wanted};
+pub use deliver::{Caching, Delivered, Delivery, DeliveryError, Ready, ReadyBytes, Wanted};
 pub use direct_upload::{DirectUpload, NewDirectUpload};
 pub use error::Error;
 pub use explanation::{Explanation, Times};

@@ -82,6 +82,11 @@ impl Renderer {
         self.queue.lock().jobs.len() + self.in_line.load(Ordering::Relaxed)
     }
 
+    /// Whether nobody gets a turn at once.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.turns.available_permits() == 0
+    }
+
     /// Waits for a turn, of which there are twice as many as workers. `Busy` at once if as many as
     /// may wait are waiting. What is held only during a turn is bounded by their number.
     pub async fn turn(&self) -> Result<Turn<'_>, Error> {

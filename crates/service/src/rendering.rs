@@ -19,7 +19,7 @@ use crate::load::{AVIF_SIDE_LOADED, Lane, Shed};
 use crate::{DeliveryError, Service, TRACE, Times};
 
 /// Changes whenever the same source and transform would give other bytes.
-const ENGINE: &str = "7";
+const ENGINE: &str = "8";
 
 /// What is to be rendered, and under which key it is kept.
 #[derive(Clone, Debug)]
@@ -333,7 +333,7 @@ impl Service {
         let lane = lane.unwrap_or_else(|| self.lane_of(work, needed));
         if lane == Lane::Heavy {
             drop((turn, bytes));
-            if self.lanes.shed() == Shed::Large {
+            if self.lanes.shed() == Shed::Large && self.lanes.get(lane).is_busy() {
                 self.meters.count_shed(Shed::Large);
                 return Err(DeliveryError::BusyForLarge);
             }

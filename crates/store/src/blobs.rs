@@ -1,6 +1,7 @@
 //! Bytes at rest: the uploaded sources.
 
 mod bucket;
+mod presigner;
 
 use std::collections::HashSet;
 use std::fs;
@@ -20,6 +21,7 @@ use object_store::{ObjectStore, ObjectStoreExt as _, PutMode, PutPayload, WriteM
 use crate::Error;
 use crate::data_folder::sync_folder;
 pub use bucket::{Bucket, BucketUrl};
+pub use presigner::Presigner;
 
 /// Larger blobs go to a bucket in parts, so many at a time.
 const PART_BYTES: usize = 8 << 20;

@@ -24,6 +24,7 @@ use model::{
 
 use crate::Error;
 pub use postgres::{Postgres, PostgresUrl};
+pub use recent::Moment;
 pub use records::{AccountRecords, Place, Portable, Reading, Record, Records};
 pub use sqlite::Sqlite;
 
@@ -58,6 +59,15 @@ pub trait Catalog: Send + Sync {
         variant: &Variant,
         key: &SigningKey,
     ) -> Result<(), Error>;
+
+    /// The moment before records of accounts, variants and signing keys are read.
+    fn moment(&self) -> Moment;
+
+    /// That moment, and the one before the record of an image is read.
+    fn moment_of(&self, moment: Moment, account: &AccountId, id: &ImageId) -> Moment;
+
+    /// Whether all of what was read since a moment would be read again now. Takes no time.
+    fn is_still(&self, moment: &Moment) -> bool;
 
     /// The account of this id.
     async fn account(&self, id: &AccountId) -> Result<Option<Account>, Error>;

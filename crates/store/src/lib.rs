@@ -9,10 +9,12 @@ mod error;
 pub mod renditions;
 mod vault;
 
-pub use blobs::{Blobs, Bucket, BucketUrl, Stored};
-pub use catalog::{Catalog, Portable, Postgres, PostgresUrl, Sqlite};
+pub use blobs::{Blobs, Bucket, BucketUrl, Presigner, Stored};
+pub use catalog::{Catalog, Moment, Portable, Postgres, PostgresUrl, Sqlite};
 pub use data_folder::DataFolder;
 pub use disk_space::{DiskSpace, SpaceClaim};
 pub use error::Error;
-pub use renditions::{Emptied, RenditionKey, Renditions, StoredRendition};
+pub use renditions::{
+    Emptied, OpenRendition, RenditionFile, RenditionKey, Renditions, StoredRendition,
+};
 pub use vault::Vault;

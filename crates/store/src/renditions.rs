@@ -7,12 +7,15 @@
 //! size of each shard, hence nothing to restore, and nothing that grows with the cache.
 
 mod file;
+mod in_place;
+mod known;
 mod memory;
 mod shards;
 mod shared;
 #[cfg(test)]
 mod tests;
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
@@ -22,6 +25,7 @@ use model::{BlobKey, MediaType};
 use tokio::task::spawn_blocking;
 
 use crate::{Bucket, Error};
+pub use in_place::{OpenRendition, RenditionFile};
 use memory::Memory;
 use shards::Shards;
 use shared::Shared;
@@ -86,11 +90,7 @@ impl Renditions {
     pub fn open(dir: &Path, bytes_max: u64, memory_bytes_max: u64) -> Result<Self, Error> {
         let shards = Shards::open(dir, bytes_max).map_err(|error| Error::folder(dir, error))?;
         let shards = Arc::new(shards);
-        let counted = Arc::clone(&shards);
-        thread::Builder::new()
-            .name("renditions".to_owned())
-            .spawn(move || counted.count())
-            .map_err(|error| Error::folder(dir, error))?;
+        count_aside(&shards).map_err(|error| Error::folder(dir, error))?;
         Ok(Self {
             memory: Arc::new(Memory::new(memory_bytes_max)),
             shards,
@@ -153,7 +153,7 @@ impl Renditions {
         if let Some(ready) = self.get_ready(key) {
             return Some(ready);
         }
-        if self.shards.are_off() {
+        if self.shards.are_off() || !self.shards.may_have(key) {
             return None;
         }
         let (this, key) = (self.clone(), key.clone());
@@ -163,6 +163,25 @@ impl Renditions {
             Some(rendition)
         });
         read.await.ok().flatten()
+    }
+
+    /// Where the rendition of this key lies on disk, if it is there and whole.
+    pub async fn file(&self, key: &RenditionKey) -> Option<RenditionFile> {
+        if self.shards.are_off() {
+            return None;
+        }
+        let (shards, key) = (Arc::clone(&self.shards), key.clone());
+        let found = spawn_blocking(move || {
+            shards.get(&key, |file| {
+                let length = file::read(file)?.bytes.len();
+                Some(RenditionFile {
+                    path: shards.path(&key).into(),
+                    offset: (file.len() - length) as u64,
+                    length: length as u64,
+                })
+            })
+        });
+        found.await.ok().flatten()
     }
 
     /// Keeps a rendition in memory, unless its blob was removed meanwhile.
@@ -180,6 +199,11 @@ impl Renditions {
             this.remember(&key, &rendition);
             if !this.shards.are_off() {
                 this.shards.put(&key, &file::write(&rendition));
+            }
+            if this.shards.is_overfull()
+                && let Err(error) = count_aside(&this.shards)
+            {
+                tracing::warn!(%error, "renditions cannot be counted");
             }
         });
         // A panic is reported by its thread.
@@ -202,7 +226,7 @@ impl Renditions {
 
     /// Bytes of another kind which were kept on disk under this key.
     pub async fn get_note(&self, key: &RenditionKey) -> Option<Bytes> {
-        if self.shards.are_off() {
+        if self.shards.are_off() || !self.shards.may_have(key) {
             return None;
         }
         let (shards, key) = (Arc::clone(&self.shards), key.clone());
@@ -261,6 +285,13 @@ impl Renditions {
     pub fn memory_bytes(&self) -> u64 {
         self.memory.bytes()
     }
+}
+
+/// Counts in a thread of its own, for it can take long.
+fn count_aside(shards: &Arc<Shards>) -> io::Result<()> {
+    let shards = Arc::clone(shards);
+    let counting = thread::Builder::new().name("renditions".to_owned());
+    counting.spawn(move || shards.count()).map(drop)
 }
 
 impl RenditionKey {

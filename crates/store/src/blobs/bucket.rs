@@ -4,7 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, S3ConditionalPut};
+use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey, S3ConditionalPut};
+use object_store::path::Path;
 use object_store::prefix::PrefixStore;
 use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
 // Turns TLS on for the object store, whose own feature would bring a second implementation of it.
@@ -75,6 +76,20 @@ pub struct Bucket {
 
 impl Bucket {
     pub(crate) fn open(&self) -> Result<Arc<dyn ObjectStore>, Error> {
+        let store = self.client()?;
+        if self.url.prefix.is_empty() {
+            return Ok(Arc::new(store));
+        }
+        Ok(Arc::new(PrefixStore::new(store, self.prefix())))
+    }
+
+    /// What the names of all objects begin with.
+    pub(super) fn prefix(&self) -> Path {
+        Path::from(self.url.prefix.as_str())
+    }
+
+    /// What asks the store, with the whole names of objects.
+    pub(super) fn client(&self) -> Result<AmazonS3, Error> {
         // The program has done so; tests and benches may not have.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut builder = AmazonS3Builder::from_env()
@@ -108,14 +123,10 @@ impl Bucket {
                 .with_access_key_id(id)
                 .with_secret_access_key(secret);
         }
-        let store = builder
+        builder
             .with_client_options(options)
             .build()
-            .map_err(Error::blobs)?;
-        if self.url.prefix.is_empty() {
-            return Ok(Arc::new(store));
-        }
-        Ok(Arc::new(PrefixStore::new(store, self.url.prefix.as_str())))
+            .map_err(Error::blobs)
     }
 
     /// With the bucket in the host, the client wants it there already.

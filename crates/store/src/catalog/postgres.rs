@@ -33,7 +33,7 @@ use model::{
 use tokio::task::JoinHandle;
 use tokio_postgres::error::SqlState;
 
-use super::recent::Recent;
+use super::recent::{Moment, Recent};
 use super::{Catalog, Corrupt, Filled, ImageEdit, ListQuery, sealed_keys, statements, zone_text};
 use crate::{Error, Vault};
 use changes::Change;
@@ -159,6 +159,18 @@ impl Drop for Postgres {
 
 #[async_trait]
 impl Catalog for Postgres {
+    fn moment(&self) -> Moment {
+        self.recent().moment()
+    }
+
+    fn moment_of(&self, moment: Moment, account: &AccountId, id: &ImageId) -> Moment {
+        self.recent().moment_of(moment, account, id)
+    }
+
+    fn is_still(&self, moment: &Moment) -> bool {
+        self.recent().is_still(moment)
+    }
+
     async fn create_account(
         &self,
         account: &Account,

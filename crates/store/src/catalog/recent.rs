@@ -57,6 +57,14 @@ pub(super) enum Touched {
     Everything,
 }
 
+/// When records were read. It can be asked whether they may have changed since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    settings: u64,
+    /// The image's place among the epochs, and its epoch.
+    image: Option<(usize, u64)>,
+}
+
 #[derive(Clone)]
 struct Stamped<T> {
     epoch: u64,
@@ -130,6 +138,29 @@ impl Recent {
     /// That a write may have changed this image.
     pub(super) fn image_touched(&self, account: &AccountId, id: &ImageId) -> Touched {
         Touched::Images(self.image_epoch(account, id))
+    }
+
+    /// The moment now, for records of accounts, variants and signing keys which are read after it.
+    pub(super) fn moment(&self) -> Moment {
+        Moment {
+            settings: self.epoch(&self.settings),
+            image: None,
+        }
+    }
+
+    /// The same, for an image as well, which is read after this call.
+    pub(super) fn moment_of(&self, moment: Moment, account: &AccountId, id: &ImageId) -> Moment {
+        let place = self.image_epoch(account, id);
+        let image = Some((place, self.epoch(&self.images[place])));
+        Moment { image, ..moment }
+    }
+
+    /// Whether what was read then is what would be read now.
+    pub(super) fn is_still(&self, moment: &Moment) -> bool {
+        let same_image = |(place, epoch)| self.epoch(&self.images[place]) == epoch;
+        self.is_trusted()
+            && self.epoch(&self.settings) == moment.settings
+            && moment.image.is_none_or(same_image)
     }
 
     pub(super) async fn account(
@@ -275,6 +306,32 @@ mod tests {
         assert_eq!(none.unwrap(), None);
         let found = recent.account(&hash, async { Ok(Some(account("new"))) });
         assert!(found.await.unwrap().is_some());
+    }
+
+    #[test]
+    fn a_moment_is_over_after_a_write_to_what_was_read() {
+        let recent = Recent::new();
+        let account = AccountId::generate();
+        let [one, other] = ["one", "other"].map(|id| ImageId::from_path(id.to_owned()));
+        let moment = || recent.moment_of(recent.moment(), &account, &one);
+        let before = moment();
+        assert!(recent.is_still(&before));
+        let touched = recent.image_touched(&account, &other);
+        if touched != recent.image_touched(&account, &one) {
+            recent.forget(touched);
+            assert!(recent.is_still(&before), "another image");
+        }
+        for touched in [
+            recent.image_touched(&account, &one),
+            Touched::Settings,
+            Touched::Everything,
+        ] {
+            let before = moment();
+            recent.forget(touched);
+            assert!(!recent.is_still(&before), "{touched:?}");
+        }
+        let untrusted = Recent::on_trust();
+        assert!(!untrusted.is_still(&untrusted.moment()));
     }
 
     #[tokio::test]

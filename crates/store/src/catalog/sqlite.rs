@@ -28,7 +28,7 @@ use model::{
 use rusqlite::{Connection, ErrorCode, ffi};
 use tokio::task::spawn_blocking;
 
-use super::recent::{Recent, Touched};
+use super::recent::{Moment, Recent, Touched};
 use super::{Catalog, Corrupt, Filled, ImageEdit, ListQuery, sealed_keys, statements, zone_text};
 use crate::{Error, Vault};
 use readers::Readers;
@@ -134,6 +134,18 @@ impl Drop for Sqlite {
 
 #[async_trait]
 impl Catalog for Sqlite {
+    fn moment(&self) -> Moment {
+        self.recent.moment()
+    }
+
+    fn moment_of(&self, moment: Moment, account: &AccountId, id: &ImageId) -> Moment {
+        self.recent.moment_of(moment, account, id)
+    }
+
+    fn is_still(&self, moment: &Moment) -> bool {
+        self.recent.is_still(moment)
+    }
+
     async fn create_account(
         &self,
         account: &Account,

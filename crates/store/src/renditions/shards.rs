@@ -1,5 +1,5 @@
 use std::collections::{HashSet, VecDeque};
-use std::fs::{self, File, FileTimes};
+use std::fs::{self, File, FileTimes, Metadata};
 use std::io::{self, ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,8 +7,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use model::BlobKey;
+use model::{BlobKey, from_hex};
 
+use super::known::Known;
 use super::{Emptied, RenditionKey, blob_path};
 use crate::error::is_no_space;
 
@@ -35,6 +36,7 @@ pub(super) struct Shards {
     drafts: PathBuf,
     next_draft: AtomicU64,
     bytes_max: u64,
+    known: Known,
     gate: Mutex<Gate>,
 }
 
@@ -74,6 +76,7 @@ impl Shards {
             drafts,
             next_draft: AtomicU64::new(0),
             bytes_max,
+            known: Known::new(),
             gate: Mutex::new(Gate {
                 sizes: vec![None; SHARDS],
                 turn: 0,
@@ -90,14 +93,36 @@ impl Shards {
         self.lock().bytes()
     }
 
+    /// Whether there may be a file of this key. Takes no look at the disk.
+    pub(super) fn may_have(&self, key: &RenditionKey) -> bool {
+        self.known.may_have(key)
+    }
+
+    /// Whether it is time to count again, for too much is kept in mind that has gone.
+    pub(super) fn is_overfull(&self) -> bool {
+        self.known.is_full()
+    }
+
     /// Counts every shard, one at a time.
     pub(super) fn count(&self) {
+        self.known.begin();
+        let mut complete = true;
         for shard in 0..SHARDS {
             let mut gate = self.lock();
             match self.entries(shard) {
-                Ok(entries) => gate.sizes[shard] = Some(total(&entries)),
-                Err(error) => failed("counted", &error),
+                Ok(entries) => {
+                    gate.sizes[shard] = Some(total(&entries));
+                    let keys = entries.iter().filter_map(|entry| key_at(&entry.path));
+                    keys.for_each(|key| self.known.add(&key));
+                }
+                Err(error) => {
+                    complete = false;
+                    failed("counted", &error);
+                }
             }
+        }
+        if complete {
+            self.known.complete();
         }
         let mut gate = self.lock();
         if let Err(error) = self.shrink(&mut gate, self.bytes_max) {
@@ -132,6 +157,11 @@ impl Shards {
         parsed
     }
 
+    /// Where the file of this key is, or would be.
+    pub(super) fn path(&self, key: &RenditionKey) -> PathBuf {
+        self.root.join(key.path())
+    }
+
     pub(super) fn put(&self, key: &RenditionKey, content: &[u8]) {
         if blocks(content.len() as u64) > self.bytes_max {
             return;
@@ -161,6 +191,7 @@ impl Shards {
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent)?;
         }
+        self.known.add(key);
         let replaced = path.metadata().map_or(0, |found| blocks(found.len()));
         fs::rename(draft, &path)?;
         gate.add(shard, blocks(bytes));
@@ -317,15 +348,20 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     let metadata = file.metadata()?;
     let mut content = Vec::with_capacity(metadata.len() as usize);
     file.read_to_end(&mut content)?;
-    let now = SystemTime::now();
-    let noted = metadata.modified()?;
-    if now
-        .duration_since(noted)
-        .is_ok_and(|elapsed| elapsed > USE_NOTED)
-    {
-        file.set_times(FileTimes::new().set_modified(now))?;
+    if !is_use_noted(&metadata) {
+        file.set_times(FileTimes::new().set_modified(SystemTime::now()))?;
     }
     Ok(content)
+}
+
+/// Whether a file's use was noted lately enough.
+pub(super) fn is_use_noted(metadata: &Metadata) -> bool {
+    let noted = metadata.modified();
+    // A time to come, or none at all, is not worth another note.
+    noted.map_or(true, |noted| {
+        let elapsed = SystemTime::now().duration_since(noted);
+        elapsed.map_or(true, |elapsed| elapsed <= USE_NOTED)
+    })
 }
 
 fn entries_of(folder: &Path) -> io::Result<Vec<Entry>> {
@@ -340,6 +376,16 @@ fn entries_of(folder: &Path) -> io::Result<Vec<Entry>> {
         });
     }
     Ok(entries)
+}
+
+/// The key whose file is at this path.
+fn key_at(path: &Path) -> Option<RenditionKey> {
+    let blob = path.parent()?.file_name()?.to_str()?;
+    let transform = from_hex(path.file_name()?.to_str()?)?;
+    Some(RenditionKey {
+        blob: BlobKey::parse(blob)?,
+        transform: transform.try_into().ok()?,
+    })
 }
 
 fn shard_of(blob: &BlobKey) -> usize {

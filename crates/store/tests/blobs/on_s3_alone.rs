@@ -1,11 +1,12 @@
 //! What holds for a bucket alone: its keys, its neighbours, its absence.
 
 use std::net::TcpListener;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 use model::BlobKey;
-use store::{Blobs, BucketUrl};
+use store::{Blobs, BucketUrl, Presigner};
 
 use crate::{bucket, s3};
 
@@ -55,6 +56,52 @@ async fn on_s3_a_wrong_key_or_bucket_is_found_at_the_start() {
     let mut wrong = right.clone();
     wrong.url = BucketUrl::parse("s3://another").unwrap();
     assert!(Blobs::bucket(&wrong).unwrap().check().await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_s3_a_presigned_address_gives_one_blob_for_its_time() {
+    let Some(prefix) = s3::prefix() else { return };
+    let mut bucket = bucket(&prefix);
+    bucket.url = BucketUrl::parse(&format!("{}/a b+ü", prefix.url)).unwrap();
+    let blobs = Blobs::bucket(&bucket).unwrap();
+    let [one, other] = [BlobKey::generate(), BlobKey::generate()];
+    blobs.put(&one, Bytes::from_static(b"one")).await.unwrap();
+    let put = blobs.put(&other, Bytes::from_static(b"other")).await;
+    put.unwrap();
+    let presigner = Presigner::new(&bucket).unwrap();
+    let hour = Duration::from_hours(1);
+    let address = presigner.address(&one, hour).await.unwrap();
+
+    let client = reqwest::Client::new();
+    let get = async |address: &str| {
+        let answer = client.get(address).send().await.unwrap();
+        (answer.status().as_u16(), answer.bytes().await.unwrap())
+    };
+    assert_eq!(get(&address).await, (200, Bytes::from_static(b"one")));
+
+    let bare = address.split_once('?').unwrap().0;
+    let last = if address.ends_with('0') { "1" } else { "0" };
+    for changed in [
+        bare.to_owned(),
+        address.replace(&one.to_string(), &other.to_string()),
+        address.replace("X-Amz-Expires=3600", "X-Amz-Expires=3601"),
+        format!("{}{last}", &address[..address.len() - 1]),
+    ] {
+        assert_ne!(changed, address);
+        let (status, bytes) = get(&changed).await;
+        assert_eq!(status, 403, "{changed} gave {bytes:?}");
+    }
+    let deleted = client.delete(&address).send().await.unwrap();
+    assert_eq!(deleted.status(), 403);
+    assert_eq!(get(&address).await.0, 200);
+
+    let second = Duration::from_secs(1);
+    let brief = presigner.address(&one, second).await.unwrap();
+    let start = Instant::now();
+    while get(&brief).await.0 == 200 {
+        assert!(start.elapsed() < Duration::from_secs(30), "it never ends");
+    }
+    assert_eq!(get(&brief).await.0, 403);
 }
 
 #[tokio::test(flavor = "multi_thread")]

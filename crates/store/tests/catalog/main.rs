@@ -2,6 +2,8 @@
 //! `&dyn Catalog`.
 
 mod accounts;
+#[path = "../../../../tests/support/authority.rs"]
+mod authority;
 mod drafts;
 mod fixtures;
 mod images;
@@ -15,6 +17,7 @@ mod races;
 mod records;
 mod sqlite;
 mod sweep;
+mod tls;
 mod tokens;
 
 /// Runs each test on each backend.

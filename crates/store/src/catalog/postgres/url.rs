@@ -37,15 +37,19 @@ impl PostgresUrl {
         if !base.starts_with("postgres://") && !base.starts_with("postgresql://") {
             return Err("does not begin with `postgres://`".to_owned());
         }
-        let mut mode = "prefer".to_owned();
+        let mut mode = None;
         let mut roots = None;
+        let mut roots_of_system = false;
         let mut rest = Vec::new();
         for parameter in parameters.split('&').filter(|text| !text.is_empty()) {
             let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
             let value = percent_decode_str(value).decode_utf8_lossy().into_owned();
             match name {
-                "sslmode" => mode = value,
-                "sslrootcert" => roots = (value != "system").then(|| PathBuf::from(value)),
+                "sslmode" => mode = Some(value),
+                "sslrootcert" => {
+                    roots_of_system = value == "system";
+                    roots = (!roots_of_system).then(|| PathBuf::from(value));
+                }
                 _ => rest.push(parameter),
             }
         }
@@ -54,8 +58,20 @@ impl PostgresUrl {
         if config.get_hosts().is_empty() {
             return Err("names no host".to_owned());
         }
+        // As libpq: anybody can have a certificate of an authority which the system trusts.
+        let default = if roots_of_system {
+            "verify-full"
+        } else {
+            "prefer"
+        };
+        let mode = mode.as_deref().unwrap_or(default);
+        if roots_of_system && mode != "verify-full" {
+            return Err(format!(
+                "has sslrootcert=system, which needs sslmode=verify-full, not {mode:?}"
+            ));
+        }
         // As libpq: a given root certificate is looked at with `require`, too.
-        let (ssl_mode, trust) = match mode.as_str() {
+        let (ssl_mode, trust) = match mode {
             "disable" => (SslMode::Disable, Trust::Anybody),
             "prefer" => (SslMode::Prefer, Trust::Anybody),
             "require" if roots.is_none() => (SslMode::Require, Trust::Anybody),
@@ -170,6 +186,11 @@ mod tests {
                 SslMode::Require,
                 Trust::IssuerAndName,
             ),
+            (
+                "?sslrootcert=system",
+                SslMode::Require,
+                Trust::IssuerAndName,
+            ),
         ] {
             let url = PostgresUrl::parse(&format!("postgres://db/x{parameters}")).unwrap();
             assert_eq!(
@@ -187,6 +208,10 @@ mod tests {
             ("postgres://", "no host"),
             ("postgres://db:port/x", "not understood"),
             ("postgres://db/x?sslmode=maybe", "unknown sslmode"),
+            (
+                "postgres://db/x?sslmode=require&sslrootcert=system",
+                "needs sslmode=verify-full",
+            ),
             ("postgres://db/x?colour=blue", "not understood"),
         ] {
             let error = PostgresUrl::parse(text).unwrap_err();
