@@ -5,6 +5,9 @@
 #   crash           kills the server and starts it again
 #   pause | resume  stops all of its processes, and lets them go on
 # When the input ends, which it does however the tests end, it stops and removes everything.
+#
+# With CALOTYPE_TEST_POSTGRES_CERTIFICATE and CALOTYPE_TEST_POSTGRES_KEY, files of PEM, it speaks TLS, and
+# takes no connection without.
 set -euo pipefail
 
 fail() {
@@ -50,6 +53,14 @@ fsync = ${CALOTYPE_TEST_POSTGRES_FSYNC:-off}
 full_page_writes = off
 logging_collector = off
 CONF
+if [[ -n ${CALOTYPE_TEST_POSTGRES_CERTIFICATE:-} ]]; then
+    "${as_user[@]}" tee data/server.crt <"$CALOTYPE_TEST_POSTGRES_CERTIFICATE" >/dev/null
+    "${as_user[@]}" tee data/server.key <"$CALOTYPE_TEST_POSTGRES_KEY" >/dev/null
+    # It refuses one which others may read.
+    "${as_user[@]}" chmod 600 data/server.key
+    echo 'ssl = on' | "${as_user[@]}" tee -a data/postgresql.conf >/dev/null
+    echo 'hostssl all all 127.0.0.1/32 trust' | "${as_user[@]}" tee data/pg_hba.conf >/dev/null
+fi
 
 start() {
     "${as_user[@]}" postgres -D data -p "$port" >server.log 2>&1 </dev/null &

@@ -3,6 +3,8 @@
 # folder and on free ports of 127.0.0.1. Prints its address; the key is `test`, its secret `secret`,
 # the bucket `images`. When the standard input ends, which it does however the tests end, it stops and
 # removes everything.
+#
+# With CALOTYPE_TEST_S3_CERTIFICATE and CALOTYPE_TEST_S3_KEY, files of PEM, it speaks TLS alone.
 set -euo pipefail
 
 fail() {
@@ -36,6 +38,13 @@ free_port() {
 }
 mon_port=$(free_port)
 port=$(free_port)
+url=http://127.0.0.1:$port
+frontend="beast endpoint=127.0.0.1:$port"
+if [[ -n ${CALOTYPE_TEST_S3_CERTIFICATE:-} ]]; then
+    url=https://127.0.0.1:$port
+    frontend="beast ssl_endpoint=127.0.0.1:$port ssl_certificate=$CALOTYPE_TEST_S3_CERTIFICATE"
+    frontend+=" ssl_private_key=$CALOTYPE_TEST_S3_KEY"
+fi
 mkdir "$folder"/{mon,osd,rgw,run,log}
 export CEPH_CONF=$folder/ceph.conf
 cat >"$CEPH_CONF" <<CONF
@@ -68,7 +77,7 @@ osd data = $folder/osd
 rgw data = $folder/rgw
 keyring = $folder/keyring
 [client.rgw]
-rgw frontends = beast endpoint=127.0.0.1:$port
+rgw frontends = $frontend
 rgw thread pool size = 64
 CONF
 
@@ -100,7 +109,7 @@ done
 quietly radosgw-admin user create --uid test --display-name test --access-key test --secret secret
 run radosgw -f -n client.rgw
 for _ in {1..600}; do
-    curl -sf -o /dev/null "http://127.0.0.1:$port/" && break
+    curl -sfk -o /dev/null "$url/" && break
     kill -0 "${daemons[@]}" 2>/dev/null || fail "Ceph does not start: $(cat "$folder/log/output")"
     sleep 0.1
 done
@@ -108,9 +117,9 @@ done
 # Makes the bucket: a request with a signature of version 2, which needs no more than openssl.
 date=$(date -uR | sed 's/+0000/GMT/')
 signature=$(printf 'PUT\n\n\n%s\n/images' "$date" | openssl dgst -sha1 -hmac secret -binary | base64)
-curl -sf -o /dev/null -X PUT -H "Date: $date" -H "Authorization: AWS test:$signature" \
-    "http://127.0.0.1:$port/images" || fail 'the bucket cannot be made'
+curl -sfk -o /dev/null -X PUT -H "Date: $date" -H "Authorization: AWS test:$signature" \
+    "$url/images" || fail 'the bucket cannot be made'
 
-echo "http://127.0.0.1:$port"
+echo "$url"
 # Until the input ends.
 cat >/dev/null

@@ -7,6 +7,7 @@ mod completions;
 mod config;
 mod error;
 mod explain;
+mod export;
 mod health;
 mod images;
 mod keeping;
@@ -83,6 +84,8 @@ enum Command {
     Backup(backup::Arguments),
     /// Fill an empty store from a backup.
     Restore(restore::Arguments),
+    /// List all images of an account, with addresses at which a bucket hands out their bytes.
+    Export(export::Arguments),
     /// Say how a picture comes to be which a running server delivers.
     Explain(explain::Arguments),
     /// Print or check the settings.
@@ -143,6 +146,7 @@ fn run(command: Command, variables: &Variables) -> Result<(), Error> {
         Command::Migrate(arguments) => arguments.run(variables),
         Command::Backup(arguments) => arguments.run(variables),
         Command::Restore(arguments) => arguments.run(variables),
+        Command::Export(arguments) => arguments.run(variables),
         Command::Explain(arguments) => arguments.run(variables),
         Command::Config(command) => command.run(variables),
         Command::Health(arguments) => arguments.run(variables),

@@ -1,5 +1,6 @@
 //! What must be survived, with the real servers behind real nodes: a store which fails in every way, a
-//! database which is out of reach, a clock which is wrong, two nodes at one id, and restarts under load.
+//! database which is out of reach, a bucket of renditions which stalls, a clock which is wrong, two nodes
+//! at one id, and restarts under load.
 //!
 //! What is chosen at random prints its seed; `CALOTYPE_FAULT_SEED` repeats it.
 
@@ -13,6 +14,8 @@ mod one_id;
 mod picture;
 #[path = "support/postgres.rs"]
 mod postgres;
+#[path = "faults/rendition_bucket.rs"]
+mod rendition_bucket;
 #[path = "faults/restarts.rs"]
 mod restarts;
 #[path = "support/s3.rs"]

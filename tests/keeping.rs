@@ -1,12 +1,18 @@
 //! Whole stores, by the real program beside a real server: checked, moved, kept and brought back.
 //!
-//! `CALOTYPE_KILL_ROUNDS` sets how often a migration is killed and `CALOTYPE_KILL_SEED` repeats the
+//! `CALOTYPE_KILL_ROUNDS` sets how often each command is killed and `CALOTYPE_KILL_SEED` repeats the
 //! choices of a run (though not its timing).
 
 #[path = "keeping/backups.rs"]
 mod backups;
 #[path = "keeping/checks.rs"]
 mod checks;
+#[path = "keeping/deletions.rs"]
+mod deletions;
+#[path = "keeping/exports.rs"]
+mod exports;
+#[path = "keeping/kills.rs"]
+mod kills;
 #[path = "keeping/moves.rs"]
 mod moves;
 #[path = "support/picture.rs"]

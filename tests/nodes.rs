@@ -1,6 +1,8 @@
 //! Two real servers on one PostgreSQL and one bucket: what one acknowledges the other knows, within
 //! a second.
 
+#[path = "support/authority.rs"]
+mod authority;
 #[path = "support/nodes.rs"]
 mod nodes;
 #[path = "support/picture.rs"]
@@ -11,6 +13,8 @@ mod postgres;
 mod s3;
 #[path = "support/server.rs"]
 mod server;
+#[path = "nodes/tls.rs"]
+mod tls;
 
 use std::time::{Duration, Instant};
 

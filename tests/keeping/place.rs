@@ -1,10 +1,13 @@
 //! A place where a server keeps what it has, and the commands beside it.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use model::{AccountId, ImageId};
+use futures_util::TryStreamExt as _;
+use model::{AccountId, BlobKey, ImageId};
 use serde_json::Value;
 use store::catalog::{Reading, Record};
 use store::{Blobs, Bucket, BucketUrl, Portable, Postgres, PostgresUrl, Sqlite, Vault};
@@ -14,6 +17,9 @@ use crate::server::{ACCOUNT_ID, Server, Settings, program};
 use crate::{postgres, s3};
 
 const SECRET_KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+
+/// How long a sweep may take, at the most.
+const SWEEP_DEADLINE: Duration = Duration::from_secs(90);
 
 /// SQLite and files, or PostgreSQL and S3.
 pub(crate) struct Place {
@@ -59,9 +65,19 @@ impl Place {
 
     /// A server which sweeps at once what may be swept.
     pub(crate) fn start(&self) -> Server {
+        self.start_in(&self.data_dir())
+    }
+
+    /// One more beside it; none where all is in files.
+    pub(crate) fn start_another(&self) -> Option<Server> {
+        self.shared.as_ref()?;
+        Some(self.start_in(&self.folder().join("another")))
+    }
+
+    fn start_in(&self, data_dir: &Path) -> Server {
         let [database, blobs] = self.names();
         let mut settings = Settings::new()
-            .data_dir(&self.data_dir())
+            .data_dir(data_dir)
             .set("database", &database)
             .set("blobs", &blobs)
             .set("secret-key", SECRET_KEY)
@@ -157,6 +173,28 @@ impl Place {
         all
     }
 
+    /// The keys of all bytes which are kept.
+    pub(crate) async fn stored(&self) -> BTreeSet<BlobKey> {
+        let listed = self.blobs().list().map_ok(|(key, _)| key);
+        listed.try_collect().await.expect("blobs are listed")
+    }
+
+    /// Waits until bytes of no image are gone. Those of each image are there all the time.
+    pub(crate) async fn assert_swept(&self) {
+        let images = blobs_of(&self.records().await);
+        let deadline = Instant::now() + SWEEP_DEADLINE;
+        loop {
+            let stored = self.stored().await;
+            let lost: Vec<_> = images.difference(&stored).collect();
+            assert!(lost.is_empty(), "{lost:?}");
+            if stored == images {
+                return;
+            }
+            let left = stored.len() - images.len();
+            assert!(Instant::now() < deadline, "{left} blobs belong to no image");
+        }
+    }
+
     /// Compares every record with its bytes, and these with their checksum.
     #[track_caller]
     pub(crate) fn assert_whole(&self) {
@@ -165,6 +203,32 @@ impl Place {
         let text = String::from_utf8_lossy(&checked.stdout).into_owned();
         assert!(checked.status.success(), "{text}");
     }
+}
+
+/// The keys of the bytes of all images. No two images share theirs.
+pub(crate) fn blobs_of(records: &[Record]) -> BTreeSet<BlobKey> {
+    let mut keys = BTreeSet::new();
+    for record in records {
+        if let Record::Image(_, image) = record
+            && let Some(source) = &image.source
+        {
+            assert!(keys.insert(source.blob.clone()), "{image:?}");
+        }
+    }
+    keys
+}
+
+/// The names of all images, without drafts. No two have the same.
+pub(crate) fn names_of(records: &[Record]) -> BTreeSet<&str> {
+    let mut names = BTreeSet::new();
+    for record in records {
+        if let Record::Image(_, image) = record
+            && image.source.is_some()
+        {
+            assert!(names.insert(image.id.as_str()), "{image:?}");
+        }
+    }
+    names
 }
 
 fn reach(command: &mut Command, bucket: &s3::Prefix) {

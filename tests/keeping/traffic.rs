@@ -36,6 +36,22 @@ pub(crate) async fn delete(client: &Client, images_url: &str, id: &str) -> Statu
     sent.expect("the server answers").status()
 }
 
+async fn edit(client: &Client, images_url: &str, id: &str) -> StatusCode {
+    let url = format!("{images_url}/v1/{}", id.replace('/', "%2F"));
+    let edit = json!({ "metadata": { "name": id, "edited": true } });
+    let request = client.patch(url).bearer_auth(API_TOKEN).json(&edit);
+    request.send().await.expect("the server answers").status()
+}
+
+/// How many images the statistics count.
+pub(crate) async fn count(client: &Client, server: &Server) -> u64 {
+    let url = format!("{}/v1/stats", server.images_url());
+    let sent = client.get(url).bearer_auth(API_TOKEN).send().await;
+    let stats: Value = sent.expect("an answer").json().await.expect("JSON");
+    let count = stats["result"]["count"]["current"].as_u64();
+    count.unwrap_or_else(|| panic!("{stats}"))
+}
+
 /// The uploaded bytes.
 pub(crate) async fn blob(client: &Client, server: &Server, id: &str) -> (StatusCode, Vec<u8>) {
     let id = id.replace('/', "%2F");
@@ -70,7 +86,8 @@ pub(crate) async fn fill(server: &Server, images: usize) {
     assert_eq!(delete(&client, &url, "first/1").await, 200);
 }
 
-/// A client which uploads and deletes until it is told to end, or refused.
+/// A client which uploads, edits, deletes, and uploads again under the same name until it is told to
+/// end.
 pub(crate) struct Traffic {
     ending: Arc<AtomicBool>,
     task: JoinHandle<Acknowledged>,
@@ -85,6 +102,16 @@ pub(crate) struct Acknowledged {
     pub(crate) refused: u64,
 }
 
+impl Acknowledged {
+    async fn upload(&mut self, client: &Client, images_url: &str, id: String) {
+        match upload(client, images_url, &id).await {
+            (StatusCode::OK, _) => drop(self.images.insert(id, true)),
+            (StatusCode::SERVICE_UNAVAILABLE, _) => self.refused += 1,
+            (status, answer) => panic!("{status} {answer}"),
+        }
+    }
+}
+
 impl Traffic {
     pub(crate) fn start(server: &Server, name: &'static str) -> Self {
         let ending = Arc::new(AtomicBool::new(false));
@@ -96,15 +123,23 @@ impl Traffic {
             while !told.load(Ordering::SeqCst) {
                 number += 1;
                 let id = format!("{name}/{number}");
-                match upload(&client, &url, &id).await {
-                    (StatusCode::OK, _) => drop(known.images.insert(id, true)),
-                    (StatusCode::SERVICE_UNAVAILABLE, _) => known.refused += 1,
-                    (status, answer) => panic!("{status} {answer}"),
+                known.upload(&client, &url, id.clone()).await;
+                if number % 4 == 0 && known.images.contains_key(&id) {
+                    match edit(&client, &url, &id).await {
+                        StatusCode::OK => {}
+                        StatusCode::SERVICE_UNAVAILABLE => known.refused += 1,
+                        status => panic!("{status}"),
+                    }
                 }
                 if number % 3 == 0 {
                     let id = format!("{name}/{}", number - 1);
                     match delete(&client, &url, &id).await {
-                        StatusCode::OK => drop(known.images.insert(id, false)),
+                        StatusCode::OK => {
+                            known.images.insert(id.clone(), false);
+                            if number % 6 == 0 {
+                                known.upload(&client, &url, id).await;
+                            }
+                        }
                         StatusCode::SERVICE_UNAVAILABLE => known.refused += 1,
                         StatusCode::NOT_FOUND if !known.images.contains_key(&id) => {}
                         status => panic!("{status}"),

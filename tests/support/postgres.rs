@@ -4,7 +4,7 @@
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -42,7 +42,23 @@ impl Postgres {
         started
     }
 
+    /// A server which speaks TLS with this certificate and its key, and takes no connection without.
+    pub(crate) fn start_with_tls_or_skip([certificate, key]: &[PathBuf; 2]) -> Option<Self> {
+        let started = Self::start_with(&[
+            ("CALOTYPE_TEST_POSTGRES_CERTIFICATE", certificate),
+            ("CALOTYPE_TEST_POSTGRES_KEY", key),
+        ]);
+        if started.is_none() {
+            skip();
+        }
+        started
+    }
+
     fn start() -> Option<Self> {
+        Self::start_with(&[])
+    }
+
+    fn start_with(variables: &[(&str, &PathBuf)]) -> Option<Self> {
         if !is_installed() {
             return None;
         }
@@ -52,6 +68,7 @@ impl Postgres {
             .find(|script| script.exists())
             .expect("the repository has the script");
         let mut child = Command::new(script)
+            .envs(variables.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

@@ -4,7 +4,7 @@
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub(crate) const KEY: (&str, &str) = ("test", "secret");
 
 /// The server, by way of the script which runs it. It ends when its input does.
-struct S3 {
+pub(crate) struct S3 {
     endpoint: String,
     _child: Child,
     _input: ChildStdin,
@@ -31,19 +31,38 @@ pub(crate) struct Prefix {
 /// says so.
 pub(crate) fn prefix() -> Option<Prefix> {
     static SERVER: OnceLock<Option<S3>> = OnceLock::new();
-    static NUMBER: AtomicUsize = AtomicUsize::new(0);
-    let Some(server) = SERVER.get_or_init(start) else {
+    let server = SERVER.get_or_init(|| start(&[])).as_ref();
+    if server.is_none() {
         skip();
-        return None;
-    };
-    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    Some(Prefix {
-        endpoint: server.endpoint.clone(),
-        url: format!("s3://images/test/{number}"),
-    })
+    }
+    server.map(S3::prefix)
 }
 
-fn start() -> Option<S3> {
+impl S3 {
+    /// A server of the test's own, which speaks TLS alone, with this certificate and its key.
+    pub(crate) fn start_with_tls_or_skip([certificate, key]: &[PathBuf; 2]) -> Option<Self> {
+        let started = start(&[
+            ("CALOTYPE_TEST_S3_CERTIFICATE", certificate),
+            ("CALOTYPE_TEST_S3_KEY", key),
+        ]);
+        if started.is_none() {
+            skip();
+        }
+        started
+    }
+
+    /// An empty part of its bucket.
+    pub(crate) fn prefix(&self) -> Prefix {
+        static NUMBER: AtomicUsize = AtomicUsize::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        Prefix {
+            endpoint: self.endpoint.clone(),
+            url: format!("s3://images/test/{number}"),
+        }
+    }
+}
+
+fn start(variables: &[(&str, &PathBuf)]) -> Option<S3> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).find(|folder| folder.join("radosgw").exists())?;
     let script = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -52,6 +71,7 @@ fn start() -> Option<S3> {
         .find(|script| script.exists())
         .expect("the repository has the script");
     let mut child = Command::new(script)
+        .envs(variables.iter().copied())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -61,7 +81,7 @@ fn start() -> Option<S3> {
     let mut endpoint = String::new();
     let read = BufReader::new(output).read_line(&mut endpoint);
     read.expect("the script writes");
-    assert!(endpoint.starts_with("http://"), "Ceph has not started");
+    assert!(endpoint.starts_with("http"), "Ceph has not started");
     Some(S3 {
         endpoint: endpoint.trim_end().to_owned(),
         _child: child,

@@ -171,6 +171,11 @@ impl Server {
         &self.data_dir
     }
 
+    /// The number of the process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Ends the process as a power cut would: at once, whatever it is doing.
     pub(crate) fn kill9(mut self) {
         self.child.kill().expect("the process is still there");
