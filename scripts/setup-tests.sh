@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests of `make test` need: into .tools the official client libraries in Python,
 # TypeScript and Go, and Node and Go themselves where the system has none or old ones; as
-# packages of the system PostgreSQL and the S3 server of Ceph.
+# packages of the system PostgreSQL, the S3 server of Ceph and Chromium.
 # Does nothing, and quickly, where it is all there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -22,6 +22,10 @@ if [[ ! -e /usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1 && $(uname -m) 
 fi
 if ! command -v radosgw >/dev/null || ! command -v ceph-osd >/dev/null; then
     scripts/install-packages.sh radosgw ceph-mon ceph-osd ceph-common curl openssl
+fi
+
+if ! command -v chromium >/dev/null && ! command -v google-chrome >/dev/null; then
+    scripts/install-packages.sh chromium
 fi
 
 scripts/python-tools.sh .tools/python tests/clients/python/requirements.txt

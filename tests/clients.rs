@@ -57,6 +57,22 @@ fn a_worker_fetches_transformed_images() {
     run_with_workerd("cf-image.mjs", &settings.set("source-ports", "any").start());
 }
 
+#[test]
+fn a_browser_shows_what_is_delivered() {
+    let node = runs(Command::new("node").arg("--version"));
+    let names = ["chromium", "chromium-browser", "google-chrome"];
+    let given = std::env::var("CHROMIUM").ok();
+    let mut names = given.into_iter().chain(names.map(str::to_owned));
+    let chromium = names.find(|name| runs(Command::new(name).arg("--version")));
+    let Some(chromium) = chromium.filter(|_| node) else {
+        return skip("Node or Chromium");
+    };
+    let mut command = Command::new("node");
+    command.arg(programs().join("browser.mjs"));
+    command.env("CHROMIUM", chromium);
+    run(&start(), command);
+}
+
 fn run_with_workerd(program: &str, server: &Server) {
     let node = runs(Command::new("node").arg("--version"));
     if !(node && tools().join("typescript/node_modules/workerd").is_dir()) {

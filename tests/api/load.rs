@@ -1,6 +1,7 @@
 //! Under load: what is quick stays quick, what is dear is left undone first, and AVIF is not waited for
 //! where the operator says so.
 
+use std::path::Path;
 use std::time::Duration;
 
 use reqwest::Method;
@@ -192,4 +193,49 @@ async fn avif_is_waited_for_by_default() {
     let first = server.deliver(&format!("{id}/public"), &[AV]).await;
     assert_eq!(first.header("content-type"), "image/avif");
     assert_eq!(server.service.meters().late(), 0);
+}
+
+/// Row 40: one picture in many widths, for one client.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_widths_stay_within_the_bounds_of_the_caches() {
+    const ON_DISK: u64 = 300_000;
+    const IN_MEMORY: u64 = 100_000;
+    let (server, id, _) = with_images(Wishes {
+        cache_disk_bytes: ON_DISK,
+        cache_memory_bytes: IN_MEMORY,
+        ..Wishes::default()
+    })
+    .await;
+    let (mut made, mut most) = (0, [0, 0]);
+    for width in 1..=400 {
+        let options = format!("{id}/width={width},height=40,fit=squeeze,quality=90");
+        let answer = server.deliver(&options, &[]).await;
+        assert_eq!((answer.status.as_u16(), answer.size()), (200, (width, 40)));
+        made += answer.bytes.len() as u64;
+        let [(_, in_memory), (_, on_disk)] = server.service.cached_bytes();
+        assert!(in_memory <= IN_MEMORY, "{in_memory} in memory");
+        assert!(on_disk <= ON_DISK, "{on_disk} on disk");
+        most = [in_memory.max(most[0]), on_disk.max(most[1])];
+        let on_disk = bytes_below(&server.folder().join("cache"));
+        assert!(on_disk <= ON_DISK, "{on_disk} on disk");
+    }
+    assert!(made > 3 * ON_DISK, "only {made} were made");
+    assert!(
+        most.iter().all(|most| *most > IN_MEMORY / 2),
+        "{most:?} were kept"
+    );
+}
+
+fn bytes_below(folder: &Path) -> u64 {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    paths
+        .map(|path| {
+            if path.is_dir() {
+                bytes_below(&path)
+            } else {
+                std::fs::metadata(path).map_or(0, |file| file.len())
+            }
+        })
+        .sum()
 }

@@ -10,8 +10,12 @@ mod binding;
 mod cf_image;
 mod delivery;
 mod direct_upload;
+mod drawing_attacks;
+mod drawing_fetches;
 mod explain;
 mod harness;
+mod http2_attacks;
+mod id_attacks;
 mod images;
 mod keys_and_variants;
 mod leaving;
@@ -22,6 +26,9 @@ mod metrics;
 mod noise;
 #[path = "../support/origin.rs"]
 mod origin;
+#[path = "../support/picture.rs"]
+mod picture;
+mod protocol_attacks;
 mod purge;
 mod ready;
 mod remote;
