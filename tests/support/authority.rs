@@ -49,9 +49,12 @@ impl Authority {
     /// Makes a certificate with its key, signed by itself unless a signer is given.
     fn make(&self, name: &str, extensions: &str, signer: &[&Path]) {
         let settings = self.path("settings");
+        // So that no two authorities have one name: a client would look for the wrong one's signature.
+        let folder = self.0.path().file_name().unwrap_or_default();
+        let folder = folder.display();
         let text = format!(
             "[req]\ndistinguished_name = subject\nx509_extensions = extensions\nprompt = no\n\
-             [subject]\nCN = {name}\n[extensions]\n{extensions}\n"
+             [subject]\nCN = {name} of {folder}\n[extensions]\n{extensions}\n"
         );
         std::fs::write(&settings, text).expect("a file");
         let made = Command::new("openssl")

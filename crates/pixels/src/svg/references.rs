@@ -13,7 +13,10 @@ const FETCHING: [&str; 4] = ["@import", "image-set(", "image(", "src("];
 /// was declared would make other elements of them.
 pub(super) fn confined(sanitised: &str) -> String {
     let mut confined = String::with_capacity(sanitised.len() + NAMESPACE.len());
-    let mut rest = sanitised;
+    // A carriage return which was written as a reference is one no more, and every reader takes it for
+    // the end of a line.
+    let sanitised = sanitised.replace('\r', "\n");
+    let mut rest = sanitised.as_str();
     let (mut in_root, mut style) = (false, None::<Style>);
     while let Some(start) = rest.find('<') {
         let (text, from_tag) = rest.split_at(start);
