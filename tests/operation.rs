@@ -8,7 +8,7 @@ mod picture;
 #[path = "support/server.rs"]
 mod server;
 
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use reqwest::multipart::{Form, Part};
 use reqwest::{Client, StatusCode};
 use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use server::{ACCOUNT_HASH, ACCOUNT_ID, API_TOKEN, Server, Settings};
 
@@ -385,7 +386,46 @@ async fn a_remote_image_survives_a_restart_without_its_origin() {
     assert_eq!(origin.targets(), ["/a.jpg"]);
 }
 
-/// Many more giants than can be rendered, from many clients: whoever is not served is told when to come
+/// Whoever watches the server is answered though every connection is taken, and who waits has the next
+/// one which is free.
+#[tokio::test(flavor = "multi_thread")]
+async fn health_is_answered_when_no_connection_is_free() {
+    let server = Settings::new().set("connections-max", "2").start();
+    let address = server.url().strip_prefix("http://").expect("an address");
+    let ask = async || {
+        let mut stream = tokio::net::TcpStream::connect(address)
+            .await
+            .expect("a connection");
+        let request = b"GET /none HTTP/1.1\r\nHost: test\r\n\r\n";
+        stream.write_all(request).await.expect("it is sent");
+        stream
+    };
+    let mut taken = Vec::new();
+    for _ in 0..2 {
+        let mut stream = ask().await;
+        let mut start = [0; 12];
+        stream.read_exact(&mut start).await.expect("an answer");
+        assert_eq!(&start, b"HTTP/1.1 404");
+        taken.push(stream);
+    }
+    let mut waiting = ask().await;
+    for path in ["livez", "readyz", "health"] {
+        let url = format!("{}/{path}", server.url());
+        let health = client().get(url).send().await.expect("an answer");
+        assert_eq!(health.status(), StatusCode::OK, "{path}");
+    }
+    let early = waiting.try_read(&mut [0; 1]);
+    assert_eq!(
+        early.expect_err("nobody is free").kind(),
+        ErrorKind::WouldBlock
+    );
+    drop(taken);
+    let mut start = [0; 12];
+    waiting.read_exact(&mut start).await.expect("an answer");
+    assert_eq!(&start, b"HTTP/1.1 404");
+}
+
+/// Row 39: many more giants than can be rendered, from many clients: whoever is not served is told when to come
 /// again, health answers all the time, and when the clients have left, the server is as new.
 #[tokio::test(flavor = "multi_thread")]
 async fn under_overload_health_answers_and_the_rest_is_told_to_wait() {

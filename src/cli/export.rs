@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use model::{CreatorFilter, Image, MetadataFilter, Source, Timestamp, to_hex};
+use model::{Creator, CreatorFilter, Filename, Image, MetadataFilter, Source, Timestamp, to_hex};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use store::Presigner;
@@ -100,12 +100,12 @@ fn line(image: &Image, source: &Source, address: Option<Address>) -> Result<Stri
     let meta = image.metadata.as_ref();
     let line = Line {
         id: image.id.as_str(),
-        filename: image.filename.as_ref().map(|name| name.as_str()),
+        filename: image.filename.as_ref().map(Filename::as_str),
         meta: meta
             .map(|meta| serde_json::from_str(meta.as_json()))
             .transpose()
             .map_err(failed)?,
-        creator: image.creator.as_ref().map(|creator| creator.as_str()),
+        creator: image.creator.as_ref().map(Creator::as_str),
         uploaded: image.uploaded.to_string(),
         require_signed_urls: image.require_signed_urls,
         content_type: source.format.as_str(),

@@ -79,9 +79,12 @@ impl Ending {
 
     /// Returns when it is here.
     pub(super) async fn wait(&mut self) {
-        poll_fn(|context| match self.is_here(context) {
-            true => Poll::Ready(()),
-            false => Poll::Pending,
+        poll_fn(|context| {
+            if self.is_here(context) {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
         })
         .await;
     }

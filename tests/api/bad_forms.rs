@@ -44,6 +44,7 @@ async fn what_is_no_form_is_refused() {
     assert_untouched(&server).await;
 }
 
+/// Row 34.
 #[tokio::test(flavor = "multi_thread")]
 async fn broken_forms_are_refused() {
     let server = Server::start().await;
@@ -73,6 +74,7 @@ async fn broken_forms_are_refused() {
     assert_untouched(&server).await;
 }
 
+/// Row 34.
 #[tokio::test(flavor = "multi_thread")]
 async fn forms_within_forms_are_no_images() {
     let server = Server::start().await;
@@ -91,6 +93,7 @@ async fn forms_within_forms_are_no_images() {
     assert_untouched(&server).await;
 }
 
+/// Row 34.
 #[tokio::test(flavor = "multi_thread")]
 async fn parts_are_counted() {
     let server = Server::start().await;

@@ -142,34 +142,37 @@ async fn requests_which_are_taken_back_leave_nothing_behind() {
     config.await.result();
     let id = server.upload(ANIMATED, &[]).await;
     let hash = &server.account.hash;
-    beside(&server, async {
-        let mut stream = begin(&server).await;
-        for batch in 0..20 {
-            let mut frames = Vec::new();
-            for number in batch * 1_000..(batch + 1) * 1_000 {
-                let (path, stream) = (
-                    format!(
-                        "/{hash}/{id}/width={},height=2000,fit=cover",
-                        1_000 + number
-                    ),
-                    2 * number + 1,
-                );
-                frames.extend(frame(
-                    HEADERS,
-                    END_STREAM | END_HEADERS,
-                    stream,
-                    &get(&path),
-                ));
-                frames.extend(frame(RST_STREAM, 0, stream, &[0, 0, 0, 8]));
+    beside(
+        &server,
+        Box::pin(async {
+            let mut stream = begin(&server).await;
+            for batch in 0..20 {
+                let mut frames = Vec::new();
+                for number in batch * 1_000..(batch + 1) * 1_000 {
+                    let (path, stream) = (
+                        format!(
+                            "/{hash}/{id}/width={},height=2000,fit=cover",
+                            1_000 + number
+                        ),
+                        2 * number + 1,
+                    );
+                    frames.extend(frame(
+                        HEADERS,
+                        END_STREAM | END_HEADERS,
+                        stream,
+                        &get(&path),
+                    ));
+                    frames.extend(frame(RST_STREAM, 0, stream, &[0, 0, 0, 8]));
+                }
+                // The server may have had enough.
+                if stream.write_all(&frames).await.is_err() {
+                    break;
+                }
             }
-            // The server may have had enough.
-            if stream.write_all(&frames).await.is_err() {
-                break;
-            }
-        }
-        let _ = stream.shutdown().await;
-        read_all(&mut stream).await;
-    })
+            let _ = stream.shutdown().await;
+            read_all(&mut stream).await;
+        }),
+    )
     .await;
     let is_busy = || {
         let lanes = server.service.lanes().into_iter();
@@ -214,15 +217,18 @@ async fn floods_of_frames_are_ended() {
         (Vec::new(), frame(SETTINGS, 0, 0, &[0; 5])),
         (Vec::new(), frame(DATA, 0, 2, &[0; 9])),
     ];
-    beside(&server, async {
-        for (first, again) in floods {
-            let mut stream = begin(&server).await;
-            let _ = stream.write_all(&first).await;
-            let many = again.repeat((1 << 20) / again.len());
-            let flood = async { while stream.write_all(&many).await.is_ok() {} };
-            let ended = timeout(DEADLINE, flood).await;
-            assert!(ended.is_ok(), "{:?}", &again[..9]);
-        }
-    })
+    beside(
+        &server,
+        Box::pin(async {
+            for (first, again) in floods {
+                let mut stream = begin(&server).await;
+                let _ = stream.write_all(&first).await;
+                let many = again.repeat((1 << 20) / again.len());
+                let flood = async { while stream.write_all(&many).await.is_ok() {} };
+                let ended = timeout(DEADLINE, flood).await;
+                assert!(ended.is_ok(), "{:?}", &again[..9]);
+            }
+        }),
+    )
     .await;
 }

@@ -240,38 +240,42 @@ async fn nothing_is_read_behind_broken_chunks() {
 async fn heads_without_measure_are_refused() {
     let server = Server::start().await;
     let many = |count: usize, header: &str| format!("{}\r\n", header.repeat(count));
-    beside(&server, async {
-        for (line, headers, expected) in [
-            (
-                "GET /livez",
-                format!("X: {}\r\n\r\n", "x".repeat(1 << 20)),
-                "431",
-            ),
-            (
-                "GET /livez",
-                format!("{}: x\r\n\r\n", "x".repeat(1 << 20)),
-                "431",
-            ),
-            ("GET /livez", many(100_000, "X: x\r\n"), "431"),
-            ("GET /livez", many(101, "X: x\r\n"), "431"),
-            (
-                format!("GET /{}", "x".repeat(1 << 20)).as_str(),
-                "\r\n".to_owned(),
-                "431",
-            ),
-            (
-                format!("GET /{}", "x".repeat(70_000)).as_str(),
-                "\r\n".to_owned(),
-                "414",
-            ),
-        ] {
-            let request = format!("{line} HTTP/1.1\r\n{headers}");
-            let answers = statuses(&say(&server, request.as_bytes()).await);
-            // Who still sends may find the connection closed before the answer.
-            let is_refused = answers == [expected] || answers.is_empty() && request.len() > 400_000;
-            assert!(is_refused, "{} bytes: {answers:?}", request.len());
-        }
-    })
+    beside(
+        &server,
+        Box::pin(async {
+            for (line, headers, expected) in [
+                (
+                    "GET /livez",
+                    format!("X: {}\r\n\r\n", "x".repeat(1 << 20)),
+                    "431",
+                ),
+                (
+                    "GET /livez",
+                    format!("{}: x\r\n\r\n", "x".repeat(1 << 20)),
+                    "431",
+                ),
+                ("GET /livez", many(100_000, "X: x\r\n"), "431"),
+                ("GET /livez", many(101, "X: x\r\n"), "431"),
+                (
+                    format!("GET /{}", "x".repeat(1 << 20)).as_str(),
+                    "\r\n".to_owned(),
+                    "431",
+                ),
+                (
+                    format!("GET /{}", "x".repeat(70_000)).as_str(),
+                    "\r\n".to_owned(),
+                    "414",
+                ),
+            ] {
+                let request = format!("{line} HTTP/1.1\r\n{headers}");
+                let answers = statuses(&say(&server, request.as_bytes()).await);
+                // Who still sends may find the connection closed before the answer.
+                let is_refused =
+                    answers == [expected] || answers.is_empty() && request.len() > 400_000;
+                assert!(is_refused, "{} bytes: {answers:?}", request.len());
+            }
+        }),
+    )
     .await;
 }
 
@@ -295,27 +299,30 @@ async fn slow_clients_lose_their_places() {
     for number in 0..CLIENTS {
         streams.push(begin(number).await);
     }
-    beside(&server, async {
-        // They go on a byte at a time until every one of them was given up.
-        while !streams.is_empty() {
-            let mut patient = Vec::new();
-            for mut stream in streams {
-                let is_there = match stream.try_read(&mut [0; 64]) {
-                    Ok(count) => count > 0,
-                    Err(error) => error.kind() == std::io::ErrorKind::WouldBlock,
-                };
-                let byte = if is_there {
-                    stream.write_all(b"x").await
-                } else {
-                    continue;
-                };
-                if byte.is_ok() {
-                    patient.push(stream);
+    beside(
+        &server,
+        Box::pin(async {
+            // They go on a byte at a time until every one of them was given up.
+            while !streams.is_empty() {
+                let mut patient = Vec::new();
+                for mut stream in streams {
+                    let is_there = match stream.try_read(&mut [0; 64]) {
+                        Ok(count) => count > 0,
+                        Err(error) => error.kind() == std::io::ErrorKind::WouldBlock,
+                    };
+                    let byte = if is_there {
+                        stream.write_all(b"x").await
+                    } else {
+                        continue;
+                    };
+                    if byte.is_ok() {
+                        patient.push(stream);
+                    }
+                    tokio::task::yield_now().await;
                 }
-                tokio::task::yield_now().await;
+                streams = patient;
             }
-            streams = patient;
-        }
-    })
+        }),
+    )
     .await;
 }

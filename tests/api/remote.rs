@@ -137,6 +137,7 @@ async fn without_a_source_or_a_zone_nothing_is_attempted() {
     assert_eq!(origin.connections(), 0);
 }
 
+/// Row 5.
 #[tokio::test(flavor = "multi_thread")]
 async fn origins_are_allowed_as_the_zone_says() {
     let origin = Origin::of("", PHOTO).await;
@@ -255,6 +256,7 @@ async fn head_is_get_without_a_body_and_other_methods_are_refused() {
     assert_eq!(origin.targets(), ["/a.png"]);
 }
 
+/// Row 4.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_origin_is_told_nothing_of_the_visitor() {
     let origin = Origin::of("Set-Cookie: a=b\r\nX-Secret: 1\r\n", PHOTO).await;

@@ -55,6 +55,7 @@ const PRIVATE: [&str; 31] = [
     "224.0.0.1",
 ];
 
+/// Rows 1 and 2.
 #[tokio::test(flavor = "multi_thread")]
 async fn private_addresses_are_not_connected_to_in_any_spelling() {
     let origin = Origin::of("", PHOTO).await;
@@ -68,6 +69,7 @@ async fn private_addresses_are_not_connected_to_in_any_spelling() {
     assert_eq!(origin.connections(), 0);
 }
 
+/// Row 4.
 #[tokio::test(flavor = "multi_thread")]
 async fn redirections_to_private_addresses_are_not_followed_at_any_hop() {
     let inner = Origin::of("", PHOTO).await;
@@ -139,6 +141,7 @@ async fn only_the_usual_ports_are_connected_to() {
     }
 }
 
+/// Row 7.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_text_of_an_address_becomes_a_header_of_the_request() {
     let origin = Origin::of("", PHOTO).await;
@@ -160,6 +163,7 @@ async fn no_text_of_an_address_becomes_a_header_of_the_request() {
     }
 }
 
+/// Row 8.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_which_is_its_own_origin_sees_the_loop() {
     // The zone's own pictures are at the server itself, which transforms them once more.
@@ -218,6 +222,7 @@ async fn a_rewriting_proxy_before_the_server_ends_in_a_loop_once() {
     assert_eq!(origin.targets(), ["/a.png"]);
 }
 
+/// Row 6.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_trickling_origin_is_given_up_and_its_place_freed() {
     let origin = Origin::start(|asked| match asked.target() {
@@ -269,6 +274,7 @@ async fn a_visitor_who_leaves_frees_the_place_at_the_origin() {
     assert_eq!(good.status(), 200);
 }
 
+/// Row 6.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gzip_bomb_ends_at_the_limit() {
     // Blocks of a thousand zeros in a few bytes each would be better, but stored ones do.
@@ -290,6 +296,7 @@ async fn a_gzip_bomb_ends_at_the_limit() {
     );
 }
 
+/// Row 29.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_in_the_key_does_not_change_what_others_get() {
     let origin = Origin::of("", PHOTO).await;
@@ -320,6 +327,7 @@ async fn what_is_not_in_the_key_does_not_change_what_others_get() {
     assert_eq!(origin.asked()[0].header("host"), "zone.test");
 }
 
+/// Row 30.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_kinds_of_accept_make_four_renditions_at_most() {
     let origin = Origin::of("", PHOTO).await;

@@ -88,6 +88,7 @@ async fn server(origin: &Origin) -> Server {
     Server::with(wishes).await
 }
 
+/// Row 6.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_failure_of_an_origin_has_its_code() {
     let origin = Origin::start(script).await;

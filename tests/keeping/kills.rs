@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -313,7 +313,10 @@ async fn restore_under_kills(target: impl Fn() -> Option<Place>) {
         let mut kills = 0;
         let records = loop {
             let (path, records) = &backups[killer.below(backups.len() as u64) as usize];
-            let from_stream = path.ends_with(".tar") && killer.below(2) == 0;
+            let from_stream = Path::new(path)
+                .extension()
+                .is_some_and(|ending| ending == "tar")
+                && killer.below(2) == 0;
             let mut command = target.command(&["restore", if from_stream { "-" } else { path }]);
             command.stdout(Stdio::null()).stdin(if from_stream {
                 Stdio::from(File::open(path).expect("it is there"))

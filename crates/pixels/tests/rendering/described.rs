@@ -175,12 +175,12 @@ fn jpeg() -> Vec<u8> {
     [&jpeg, CANARY].concat()
 }
 
-fn chunk(name: &[u8; 4], body: &[u8]) -> Vec<u8> {
+fn chunk(name: [u8; 4], body: &[u8]) -> Vec<u8> {
     let mut sum = flate2::Crc::new();
-    sum.update(name);
+    sum.update(&name);
     sum.update(body);
     let length = (body.len() as u32).to_be_bytes();
-    [&length[..], name, body, &sum.sum().to_be_bytes()].concat()
+    [&length[..], &name, body, &sum.sum().to_be_bytes()].concat()
 }
 
 /// With texts behind its header and before its end.
@@ -191,24 +191,24 @@ fn with_texts(png: &[u8]) -> Vec<u8> {
         encoder.finish().unwrap()
     };
     let texts = [
-        chunk(b"tEXt", b"Comment\0CANARY"),
-        chunk(b"zTXt", &[b"CANARY\0\0", &packed(CANARY)[..]].concat()),
-        chunk(b"iTXt", b"Title\0\0\0de\0CANARY\0CANARY"),
+        chunk(*b"tEXt", b"Comment\0CANARY"),
+        chunk(*b"zTXt", &[b"CANARY\0\0", &packed(CANARY)[..]].concat()),
+        chunk(*b"iTXt", b"Title\0\0\0de\0CANARY\0CANARY"),
         chunk(
-            b"iTXt",
+            *b"iTXt",
             &[b"CANARY\0\x01\0\0\0", &packed(CANARY)[..]].concat(),
         ),
         chunk(
-            b"iTXt",
+            *b"iTXt",
             &[b"XML:com.adobe.xmp\0\0\0\0\0", &xmp()[..]].concat(),
         ),
-        chunk(b"tEXt", b"Raw profile type exif\0CANARY"),
-        chunk(b"caNa", CANARY),
+        chunk(*b"tEXt", b"Raw profile type exif\0CANARY"),
+        chunk(*b"caNa", CANARY),
     ]
     .concat();
     let (rest, end) = png.split_at(png.len() - 12);
     let (header, rest) = rest.split_at(33);
-    let exif = chunk(b"eXIf", &exif());
+    let exif = chunk(*b"eXIf", &exif());
     [header, &exif, &texts, rest, &texts, end, CANARY].concat()
 }
 

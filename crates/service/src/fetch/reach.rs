@@ -216,6 +216,7 @@ fn is_private_v6(address: Ipv6Addr) -> bool {
 mod tests {
     use super::*;
 
+    /// Rows 1 and 2.
     #[test]
     fn private_addresses_are_known_in_every_form() {
         for text in [
@@ -259,6 +260,7 @@ mod tests {
         }
     }
 
+    /// Row 3.
     #[test]
     fn of_mixed_answers_of_dns_only_public_addresses_are_connected_to() {
         let address = |text: &str| SocketAddr::new(text.parse().unwrap(), 0);
