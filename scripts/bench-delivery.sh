@@ -40,7 +40,7 @@ folder=$(mktemp -d)
 chmod 755 "$folder"
 declare -A pids=()
 end() {
-    for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
+    for pid in "${pids[@]}"; do pkill -P "$pid" || true; kill "$pid" 2>/dev/null || true; done
     wait 2>/dev/null || true
     rm -rf "$folder"
 }
@@ -57,6 +57,7 @@ answers() {
         sleep 0.2
     done
     echo "$1 does not answer" >&2
+    tail -n 3 "$folder"/*.log >&2
     exit 1
 }
 
@@ -78,6 +79,7 @@ serve() {
 stop() {
     local name
     for name; do
+        pkill -P "${pids[$name]}" || true
         kill "${pids[$name]}"
         wait "${pids[$name]}" 2>/dev/null || true
         unset "pids[$name]"
@@ -183,7 +185,7 @@ function request()
     count = count + 1
     local width = 480 + turn % 65
     local quality = 78 + math.floor(turn / 65) % 5
-    local path = form:gsub("W", width):gsub("Q", quality)
+    local path = form:gsub("{w}", width):gsub("{q}", quality)
     return wrk.format("GET", path)
 end
 LUA
@@ -205,10 +207,10 @@ misses() {
     # No cache anywhere: addresses repeat from turn to turn.
     serve calotype 8621 --cache-memory-bytes 0 --cache-disk-bytes 0
     declare -A at=([calotype]=http://127.0.0.1:8621) form=(
-        [calotype]="/$hash/photo/w=W,q=Q,f=jpeg"
-        [ipx]="/s_WxW,fit_inside,q_Q,f_jpeg/photo.jpg"
-        [thumbor]="/unsafe/fit-in/WxW/filters:format(jpeg):quality(Q)/photo.jpg"
-        [oximg]="/resize/W/W/photo.jpg?quality=Q")
+        [calotype]="/$hash/photo/w={w},q={q},f=jpeg"
+        [ipx]="/s_{w}x{w},fit_inside,q_{q},f_jpeg/photo.jpg"
+        [thumbor]="/unsafe/fit-in/{w}x{w}/filters:format(jpeg):quality({q})/photo.jpg"
+        [oximg]="/resize/{w}/{w}/photo.jpg?quality={q}")
     local names=(calotype) name
     mkdir -p "$folder/pictures"
     cp "$folder/photo.jpg" "$folder/pictures/"
@@ -230,8 +232,8 @@ misses() {
         names+=(oximg)
     fi
     for name in "${names[@]}"; do
-        local path=${form[$name]//W/512}
-        path=${path//Q/80}
+        local path=${form[$name]//\{w\}/512}
+        path=${path//\{q\}/80}
         answers "${at[$name]}$path" "$folder/$name.jpg"
         : >"$folder/$name.rates"
     done

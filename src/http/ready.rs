@@ -107,7 +107,7 @@ impl ReadyAnswers {
         Self(Cache::with_weighter(expected as usize, BYTES, Weight))
     }
 
-    /// Keeps the answer to a request. What came from disk twice is found there at once from then on.
+    /// Keeps the answer to a request. What came from disk twice, or is long, is found there at once from then on.
     pub(super) async fn keep<B>(
         &self,
         service: &Service,
@@ -119,10 +119,8 @@ impl ReadyAnswers {
         let Some(key) = key_of(request).filter(|_| whole) else {
             return;
         };
-        let ready = match self.0.peek(&key[..]) {
-            Some(before) => service.with_file(ready, &before.ready).await,
-            None => ready,
-        };
+        let before = self.0.peek(&key[..]).map(|kept| kept.ready);
+        let ready = service.with_file(ready, before.as_ref()).await;
         let mut head = b"HTTP/1.1 200 OK\r\n".to_vec();
         for (name, value) in answer.headers() {
             head.extend_from_slice(name.as_str().as_bytes());
@@ -205,7 +203,7 @@ impl App {
         head.extend_from_slice(b"\r\nx-request-id: ");
         head.extend_from_slice(id.as_str().as_bytes());
         head.extend_from_slice(b"\r\n\r\n");
-        let rest = match self.service.ready(&kept.ready)? {
+        let rest = match self.service.ready(&kept.ready, can_send_files)? {
             ReadyBytes::Memory(bytes) => Rest::Bytes(bytes),
             ReadyBytes::Disk(file) if file.length() <= READ_MAX => {
                 file.append_to(&mut head)?;

@@ -178,6 +178,10 @@ impl From<store::Error> for DeliveryError {
 const PRIVATE_TTL_MAX: i64 = 172_800;
 const PRIVATE_TTL_FOREVER: u32 = 3_600;
 
+/// From so many bytes on, what is in memory is sent from its file all the same: the system need not copy
+/// it.
+const SENT_FROM_FILE: usize = 256 << 10;
+
 impl Service {
     /// Finds the image and the variant, verifies the signature and settles what is to be rendered.
     pub async fn open(&self, delivery: &Delivery<'_>) -> Result<Delivered, DeliveryError> {
@@ -266,30 +270,40 @@ impl Service {
 
     /// The bytes, if they are where they were when they were delivered before and nothing has
     /// changed since. Waits neither for the database nor for the disk.
-    pub fn ready(&self, ready: &Ready) -> Option<ReadyBytes> {
+    pub fn ready(&self, ready: &Ready, can_send_files: bool) -> Option<ReadyBytes> {
         if !self.catalog.is_still(&ready.moment) {
             return None;
         }
+        let open = || ready.file.as_ref()?.open_at_once();
         let bytes = match ready.tier {
             Tier::Memory => {
                 let found = self.renditions.get_ready(&ready.key)?.bytes;
                 // It may have been made anew.
-                (found.len() == ready.length).then_some(ReadyBytes::Memory(found))?
+                let found = (found.len() == ready.length).then_some(found)?;
+                match can_send_files.then(open).flatten() {
+                    Some(file) => ReadyBytes::Disk(file),
+                    None => ReadyBytes::Memory(found),
+                }
             }
-            _ => ReadyBytes::Disk(ready.file.as_ref()?.open_at_once()?),
+            _ => ReadyBytes::Disk(open()?),
         };
         self.meters.count_found(ready.tier);
         Some(bytes)
     }
 
-    /// The same, with the file in which it is, if it came from one; also that which was known before.
-    pub async fn with_file(&self, ready: Ready, before: &Ready) -> Ready {
-        if ready.tier != Tier::Disk {
+    /// The same, with the file in which it is, if it came from one not for the first time, or is long.
+    pub async fn with_file(&self, ready: Ready, before: Option<&Ready>) -> Ready {
+        let is_wanted = match ready.tier {
+            Tier::Disk => before.is_some(),
+            _ => ready.length >= SENT_FROM_FILE,
+        };
+        if !is_wanted {
             return ready;
         }
-        let file = match &before.file {
-            Some(file) if before.key == ready.key => Some(file.clone()),
-            _ => self.renditions.file(&ready.key).await,
+        let before = before.filter(|before| before.key == ready.key);
+        let file = match before.and_then(|before| before.file.clone()) {
+            Some(file) => Some(file),
+            None => self.renditions.file(&ready.key).await,
         };
         let file = file.filter(|file| file.length() == ready.length as u64);
         Ready { file, ..ready }
