@@ -301,14 +301,14 @@ LUA
     stop overload
 }
 
-# Every width of one image, by one client.
+# 10,000 renditions of one image, by one client: 400 widths in 25 qualities.
 widths() {
     serve widths 8632 --cache-disk-bytes 20MB --cache-memory-bytes 8MB
     local pid=${pids[widths]} most=0 now width
     echo "before: resident $(resident "$pid" VmRSS) MB"
     for start in $(seq 1 500 9501); do
         for width in $(seq "$start" $((start + 499))); do
-            echo "url = http://127.0.0.1:8632/$hash/photo/w=$((width % 2000 + 1)),q=$((60 + width / 2000))"
+            echo "url = http://127.0.0.1:8632/$hash/photo/w=$((width % 400 + 1)),q=$((60 + width / 400))"
             echo "output = /dev/null"
         done >"$folder/widths.curl"
         curl -s -K "$folder/widths.curl"
