@@ -18,7 +18,7 @@ const WORK_MAX: Duration = Duration::from_secs(25);
 /// How often work is done again: for another transaction's sake, or on another connection.
 const REPEATS_MAX: u32 = 8;
 
-/// A read, done again where a connection was lost.
+/// A read, done again where a connection was lost, or another transaction was in the way.
 pub(super) async fn read<T>(
     pool: &Pool,
     work: impl for<'a> Fn(&'a Connection) -> BoxFuture<'a, Result<T, Error>>,
@@ -32,7 +32,7 @@ pub(super) async fn read<T>(
             connection.mark_busy();
         }
         match outcome {
-            Err(error) if is_lost(&error) && repeats < REPEATS_MAX => repeats += 1,
+            Err(error) if is_passing(&error) && repeats < REPEATS_MAX => repeats += 1,
             outcome => return outcome,
         }
     }
@@ -56,7 +56,7 @@ pub(super) async fn read_snapshot<T>(
         .await;
         let ended = end(&mut connection, "COMMIT").await;
         match outcome.and_then(|found| ended.map(|()| found)) {
-            Err(error) if is_lost(&error) && repeats < REPEATS_MAX => repeats += 1,
+            Err(error) if is_passing(&error) && repeats < REPEATS_MAX => repeats += 1,
             outcome => return outcome,
         }
     }
@@ -110,6 +110,12 @@ async fn end(connection: &mut Lent, word: &str) -> Result<(), Error> {
 
 async fn in_time<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     timeout(WORK_MAX, work).await.unwrap_or(Err(Error::Timeout))
+}
+
+/// Whether a reading may succeed if it is done again. Whoever opens or closes the store to writes locks
+/// whole tables, and readers may be undone for that.
+fn is_passing(error: &Error) -> bool {
+    is_lost(error) || is_conflict(error)
 }
 
 /// Whether a transaction was undone for the sake of another one.
