@@ -359,7 +359,12 @@ async fn sweep_for_ever(
         match swept {
             Ok(swept) if swept == service::Swept::default() => {}
             Ok(swept) => tracing::info!(swept.drafts, swept.blobs, "swept"),
-            Err(error) => tracing::error!(%error, "a sweep failed; the next one goes on"),
+            // There is nothing to sweep in a store which has moved.
+            Err(service::Error::Store(store::Error::Closed)) => {}
+            Err(error) => {
+                let cause = std::error::Error::source(&error).map(ToString::to_string);
+                tracing::error!(%error, cause, "a sweep failed; the next one goes on");
+            }
         }
     }
 }

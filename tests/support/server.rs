@@ -230,6 +230,13 @@ impl Drop for Server {
         if thread::panicking() {
             let log = self.log.lock().map(|log| log.clone()).unwrap_or_default();
             let log = String::from_utf8_lossy(&log);
+            let errors = log
+                .lines()
+                .filter(|line| line.contains(r#""level":"ERROR""#));
+            eprintln!("--- the first errors in the server's log:");
+            for line in errors.take(10) {
+                eprintln!("{line}");
+            }
             let tail = log.lines().rev().take(40).collect::<Vec<_>>();
             eprintln!("--- the last lines of the server's log:");
             for line in tail.iter().rev() {
