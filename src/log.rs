@@ -15,8 +15,7 @@ const WAIT: Duration = Duration::from_millis(50);
 /// Bytes which may wait. Beyond them, whoever has a line writes all of them.
 const WAITING_MAX: usize = 256 << 10;
 
-/// The lines which wait to be written. Cheap to clone. They are written when the last clone but that
-/// of the writer's thread is told to `flush`, and at the latest after 50 milliseconds.
+/// The lines which wait to be written, which is within 50 milliseconds. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Lines(Arc<Shared>);
 

@@ -22,11 +22,8 @@ use super::response::Response;
 use super::tls::Certificate;
 use super::{App, connection};
 
-/// Connections which were accepted and wait for a slot, or ask for health.
-const AT_THE_DOOR_MAX: usize = 1_024;
-
-/// Of these places, so many are for those who ask for health.
-const PLACES_SPARED: usize = 64;
+/// Connections which wait for a slot.
+const WAITING_MAX: usize = 1_024;
 
 /// For whom there is no place.
 const TURNED_AWAY: &str = "HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain; charset=utf-8\r\n\
@@ -156,7 +153,7 @@ enum Place {
     Runtime(Handle),
 }
 
-/// Accepts connections until the end, and returns when all of them have finished.
+/// Accepts connections until the end, and returns when all of them have finished or are cut off.
 async fn accept<A, F>(
     socket: TcpListener,
     settings: ListenerSettings,
@@ -169,7 +166,11 @@ async fn accept<A, F>(
     F: Future<Output = Result<Response, ClientLeft>> + Send + 'static,
 {
     let slots = Arc::new(Semaphore::new(settings.connections_max));
-    let places = Arc::new(Semaphore::new(AT_THE_DOOR_MAX));
+    let waiting = Arc::new(Semaphore::new(WAITING_MAX));
+    // For those who have said nothing yet, who wait for a slot, or who ask for health: enough that no
+    // kind of them keeps out the others before it would take all slots.
+    let places = settings.connections_max.saturating_add(WAITING_MAX);
+    let places = Arc::new(Semaphore::new(places.min(Semaphore::MAX_PERMITS)));
     let mut end = Ending::of(ended.clone());
     loop {
         let place = tokio::select! {
@@ -199,29 +200,30 @@ async fn accept<A, F>(
             timeout: settings.header_timeout,
             ending: Ending::of(ended.clone()),
         };
-        let (slots, places, work) = (slots.clone(), places.clone(), work.clone());
+        let (slots, waiting, work) = (slots.clone(), waiting.clone(), work.clone());
         tokio::spawn(async move {
             // What is said with TLS is not heard here: a handshake is work.
             if greeting.certificate.is_none() && matches!(work, Place::Runtime(_)) {
                 match greeting.asks_for_health(&stream).await {
                     None => return,
                     Some(true) => {
-                        greeting.greet(stream).await;
+                        greeting.for_one_request().greet(stream).await;
                         drop(place);
                         return;
                     }
                     Some(false) => {}
                 }
             }
-            let slot = match slots.clone().try_acquire_owned() {
-                Ok(slot) => slot,
-                Err(_) if places.available_permits() < PLACES_SPARED => {
+            let slot = if let Ok(slot) = slots.clone().try_acquire_owned() {
+                slot
+            } else {
+                let Ok(_waits) = waiting.try_acquire() else {
                     return turn_away(stream).await;
-                }
-                Err(_) => tokio::select! {
+                };
+                tokio::select! {
                     Ok(slot) = slots.acquire_owned() => slot,
                     () = greeting.ending.wait() => return,
-                },
+                }
             };
             drop(place);
             let serve = |stream| async move {
@@ -259,11 +261,9 @@ fn move_to<F>(
 ) where
     F: Future<Output = ()> + Send + 'static,
 {
-    let Ok(stream) = stream.into_std() else {
-        return;
-    };
+    let stream = stream.into_std();
     runtime.spawn(async move {
-        match TcpStream::from_std(stream) {
+        match stream.and_then(TcpStream::from_std) {
             Ok(stream) => serve(stream).await,
             Err(error) => tracing::warn!(%error, "a connection cannot be served"),
         }
@@ -287,6 +287,7 @@ where
     async fn asks_for_health(&mut self, stream: &TcpStream) -> Option<bool> {
         let words = timeout(self.timeout, connection::first_words(stream));
         let words = tokio::select! {
+            biased;
             words = words => words.ok()?.ok()?,
             () = self.ending.wait() => return None,
         };
@@ -297,11 +298,19 @@ where
         Some(path.is_some_and(is_check))
     }
 
+    /// Only one, so that nobody who asked for health has the accepting thread do other work.
+    fn for_one_request(mut self) -> Self {
+        self.speaker.http1.http1().keep_alive(false);
+        self.speaker.app = None;
+        self
+    }
+
     /// Serves it from its first word to its last.
     async fn greet(mut self, stream: TcpStream) {
         let certificate = self.certificate.as_deref();
         let greeted = timeout(self.timeout, connection::greet(stream, certificate));
         let greeted = tokio::select! {
+            biased;
             greeted = greeted => greeted,
             () = self.ending.wait() => return,
         };

@@ -107,7 +107,8 @@ impl ReadyAnswers {
         Self(Cache::with_weighter(expected as usize, BYTES, Weight))
     }
 
-    /// Keeps the answer to a request. What came from disk twice, or is long, is found there at once from then on.
+    /// Keeps the answer to a request. What came from disk twice, or is long, is found there at once
+    /// from then on.
     pub(super) async fn keep<B>(
         &self,
         service: &Service,

@@ -80,7 +80,7 @@ pub(crate) async fn beside<T>(server: &Server, attack: impl Future<Output = T>) 
     tokio::join!(attack, other).0
 }
 
-/// Row 33: each of these asks for health with a body, in which some see another request. Whoever reads
+/// Row 33: each of these asks for something with a body, in which some see another request. Whoever reads
 /// it must not be in doubt where it ends.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_request_is_smuggled_in_the_body_of_another() {
@@ -90,7 +90,7 @@ async fn no_request_is_smuggled_in_the_body_of_another() {
     let ended = format!("0\r\n\r\n{HIDDEN}");
     let long = HIDDEN.len();
     let (chunk, ended) = (chunk.as_str(), ended.as_str());
-    let (refused, one): (&[&str], &[&str]) = (&["400"], &["200"]);
+    let (refused, one): (&[&str], &[&str]) = (&["400"], &["404"]);
     let cases = [
         // Two lengths.
         (
@@ -190,14 +190,14 @@ async fn no_request_is_smuggled_in_the_body_of_another() {
         ("no colon".to_owned(), HIDDEN, refused),
     ];
     for (headers, body, expected) in cases {
-        let request = format!("GET /livez HTTP/1.1\r\nHost: test\r\n{headers}\r\n\r\n{body}");
+        let request = format!("GET /asked HTTP/1.1\r\nHost: test\r\n{headers}\r\n\r\n{body}");
         let answers = say(&server, request.as_bytes()).await;
         assert_eq!(statuses(&answers), expected, "{headers:?}");
     }
-    let old = format!("GET /livez HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n{chunk}");
+    let old = format!("GET /asked HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n{chunk}");
     assert_eq!(statuses(&say(&server, old.as_bytes()).await), refused);
     // A line which ends without a carriage return ends for everybody, and so does what it says.
-    let bare = format!("GET /livez HTTP/1.1\nHost: test\nContent-Length: {long}\n\n{HIDDEN}");
+    let bare = format!("GET /asked HTTP/1.1\nHost: test\nContent-Length: {long}\n\n{HIDDEN}");
     let answers = statuses(&say(&server, bare.as_bytes()).await);
     assert!(answers == one || answers == refused, "{answers:?}");
 }

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use tokio_postgres::types::ToSql;
@@ -129,6 +130,8 @@ struct Inner {
     idle: Mutex<Vec<Connection>>,
     places: Arc<Semaphore>,
     opened: AtomicUsize,
+    /// Connections live here, whoever needs one first: they outlast other runtimes.
+    runtime: Handle,
 }
 
 impl Pool {
@@ -141,6 +144,7 @@ impl Pool {
             places: Arc::new(Semaphore::new(connections_max)),
             // Nodes begin at different slots.
             opened: AtomicUsize::new(random),
+            runtime: Handle::current(),
         })))
     }
 
@@ -192,9 +196,17 @@ impl Pool {
     }
 
     async fn try_connect(&self) -> Result<Connection, Error> {
-        let (client, connection) = self.0.url.config.connect(self.0.tls.clone()).await?;
-        // Its errors are those of the requests which they fail.
-        tokio::spawn(connection);
+        let inner = Arc::clone(&self.0);
+        let connecting = async move {
+            let connecting = inner.url.config.connect(inner.tls.clone());
+            let connected = timeout(CONNECT_MAX, connecting).await;
+            let (client, connection) = connected.map_err(|_| Error::Timeout)??;
+            // Its errors are those of the requests which they fail.
+            tokio::spawn(connection);
+            Ok::<_, Error>(client)
+        };
+        let connected = self.0.runtime.spawn(connecting).await;
+        let client = connected.map_err(|error| Error::Database(error.into()))??;
         client.batch_execute(SESSION).await?;
         let opened = self.0.opened.fetch_add(1, Ordering::Relaxed);
         Ok(Connection {
