@@ -17,7 +17,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use model::{AccountHash, AccountId, GammaDirection, Limits, Policy, ResizeLight};
+use model::{AccountHash, AccountId, Flows, GammaDirection, Limits, Policy, ResizeLight};
 use service::Ports;
 use store::{Bucket, BucketUrl, PostgresUrl};
 
@@ -179,6 +179,9 @@ settings! {
         zones: Zones, Kind::Zones, "auto";
         /// What may stand before `/cdn-cgi/image/`, for sites below a path.
         mount_prefix: MountPrefix, Kind::MountPrefix, "";
+        /// Pictures which zones transform at their own addresses: conditions (`zone`, `path`, `extension`,
+        /// `query`), `->`, and options or `fastly`; the first which holds runs.
+        flows: Flows, Kind::Flows, "";
         /// Whether the path of an allowed origin is a row of whole segments: `d.com/themes` then does
         /// not allow `/themesx`.
         strict_path_segments: bool, Kind::Switch, "false";

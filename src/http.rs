@@ -32,6 +32,7 @@ mod ready;
 mod refusal;
 mod remote;
 mod request_id;
+mod resized;
 mod response;
 mod route;
 mod tls;
@@ -43,6 +44,7 @@ use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::{Method, Request};
+use model::Flows;
 use model::Permission::{self, Read, Write};
 use service::{Service, TRACE};
 use tracing::{Instrument as _, Level};
@@ -83,6 +85,8 @@ pub struct AppSettings {
     pub server_timing: bool,
     /// What may stand before `/cdn-cgi/image/`, without a slash at its end.
     pub mount_prefix: String,
+    /// What becomes a remote image at its own address.
+    pub flows: Flows,
     /// Hosts which serve one API alone.
     pub hosts: OwnHosts,
     /// Where a line for each request goes.

@@ -71,6 +71,16 @@ fn list(text: &str) {
     }
 }
 
+fn fastly(query: &str) {
+    if let Ok((transform, _)) = Transform::parse_fastly(query) {
+        assert!(transform.width != Some(0) && transform.dpr > 0.0);
+        assert!(transform.brightness > 0.0 && transform.contrast > 0.0);
+    }
+    if let Some(rest) = model::transform::fastly::without(query) {
+        assert!(!model::transform::fastly::is_spoken(&rest));
+    }
+}
+
 fn in_json(object: &Map<String, Value>) {
     let Ok(Some(transform)) = Transform::from_json(object) else {
         return;
@@ -154,6 +164,7 @@ fn address(text: &str) {
         Some(path) => {
             let _ = path.redirects_on_error();
             list(&path.options);
+            fastly(&path.options);
             path.source
         }
         None => text.to_owned(),

@@ -112,6 +112,7 @@ async fn serve(mut config: Config, access_log: AccessLog) -> Result<(), Failure>
             batch_requests_per_second: config.batch_requests_per_second,
             server_timing: config.server_timing,
             mount_prefix: config.mount_prefix.as_str().to_owned(),
+            flows: config.flows.clone(),
             hosts: OwnHosts {
                 upload: config.own_host(&config.upload_url),
                 batch: config.own_host(&config.batch_url),

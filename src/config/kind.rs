@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use model::{AccountHash, AccountId, GammaDirection, ResizeLight};
+use model::{AccountHash, AccountId, Flows, GammaDirection, ResizeLight};
 use service::Ports;
 use store::{BucketUrl, PostgresUrl};
 use tracing_subscriber::EnvFilter;
@@ -50,6 +50,8 @@ pub enum Kind {
     Zones,
     /// The start of paths.
     MountPrefix,
+    /// What becomes a remote image at its own address.
+    Flows,
     /// Networks.
     Networks,
     /// Hosts with their addresses.
@@ -101,6 +103,7 @@ impl Kind {
             Self::GammaDirection => "YEAR",
             Self::ResizeLight => "LIGHT",
             Self::Zones => "ZONES",
+            Self::Flows => "FLOWS",
             Self::Networks => "NETWORKS",
             Self::Hosts => "HOSTS",
             Self::Ports => "PORTS",
@@ -136,6 +139,10 @@ impl Kind {
                     .into()
             }
             Self::MountPrefix => "a path like `/base`".into(),
+            Self::Flows => {
+                "flows like `path=/images/* -> width=800,format=auto; path=/media/* -> fastly`"
+                    .into()
+            }
             Self::Networks => "networks like `10.0.0.0/8, fd00::/8`".into(),
             Self::Hosts => {
                 "hosts with addresses, like `a.com=10.0.0.5:8080, b.com=10.0.0.6`".into()
@@ -224,6 +231,7 @@ read_with! {
     ResizeLight: |text, _| ResizeLight::parse(text);
     Zones: |text, _| Zones::parse(text);
     MountPrefix: |text, _| MountPrefix::parse(text);
+    Flows: |text, _| Flows::parse(text);
     Networks: |text, _| Networks::parse(text);
     Hosts: |text, _| Hosts::parse(text);
     Ports: |text, _| super::remote::parse_ports(text);

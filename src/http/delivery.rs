@@ -4,7 +4,7 @@
 use hyper::header::{ALLOW, CACHE_CONTROL, VARY};
 use hyper::{Method, Request, StatusCode};
 use model::{AccountHash, ImageId, signed_url};
-use service::{Caching, Delivered, Delivery, DeliveryError, Ready, Rendered, Tier, Wanted};
+use service::{Caching, Delivered, Delivery, DeliveryError, Ready, Rendered, Wanted};
 
 use super::App;
 use super::caching::{Conditions, SUBSTITUTE_TTL};
@@ -12,7 +12,7 @@ use super::path::decode_strictly;
 use super::refusal::{CF_IMAGES, CF_RESIZED, readable, refusal, refuse, secure, warn};
 use super::response::{self, Response};
 use super::route::DeliveryPath;
-use super::{explain, hints};
+use super::{explain, hints, resized};
 
 pub(super) async fn answer<B>(app: &App, request: &Request<B>, path: DeliveryPath) -> Response {
     match *request.method() {
@@ -149,12 +149,7 @@ fn parse(path: &str) -> Option<(&str, ImageId, Wanted)> {
 
 /// What the rendition itself tells.
 fn describe(answer: &mut Response, rendered: &Rendered) {
-    let state = if rendered.tier == Tier::Memory {
-        "ram"
-    } else {
-        "ok"
-    };
-    let words = format!("internal={state}/- l={}", rendered.bytes.len());
+    let words = resized::words(None, Some(rendered));
     response::set_text(answer, CF_IMAGES, &words);
     response::set_text(answer, CF_RESIZED, &words);
     answer.extensions_mut().insert(rendered.tier);

@@ -1,14 +1,12 @@
 //! `/cdn-cgi/image/<options>/<source>` on the hosts of zones (transformations.md, sections 1 and 5).
 
-use std::fmt::Write as _;
-
 use hyper::header::{
     ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, CACHE_CONTROL, CONTENT_DISPOSITION, ETAG, EXPIRES,
     HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, LOCATION, VARY, VIA,
 };
 use hyper::{HeaderMap, Method, Request, StatusCode};
 use model::{RemotePath, split_authority};
-use service::{DeliveryError, Found, RemoteImage, RemoteRefusal, RemoteRequest, Rendered, Tier};
+use service::{DeliveryError, RemoteImage, RemoteRefusal, RemoteRequest, Rendered};
 
 use super::App;
 use super::caching::{SUBSTITUTE_TTL, names_tag};
@@ -16,7 +14,7 @@ use super::disposition;
 use super::error::ApiError;
 use super::refusal::{CF_RESIZED, refusal, refuse, secure, warn};
 use super::response::{self, Response};
-use super::{explain, hints};
+use super::{explain, hints, resized};
 
 /// What a server like this one writes into `Via` when it fetches a source.
 const OWN_TOKEN: &str = "image-resizing";
@@ -170,7 +168,11 @@ fn is_long(cache_control: &str) -> bool {
 
 fn unchanged(image: &RemoteImage, etag: Option<&str>) -> Response {
     let mut answer = response::empty(StatusCode::NOT_MODIFIED);
-    response::set_text(&mut answer, CF_RESIZED, &state(image, None));
+    response::set_text(
+        &mut answer,
+        CF_RESIZED,
+        &resized::words(Some(&image.found), None),
+    );
     mark(&mut answer, image, etag);
     answer
 }
@@ -189,7 +191,7 @@ fn is_known<B>(request: &Request<B>, etag: Option<&str>, image: &RemoteImage) ->
 }
 
 fn present(image: &RemoteImage, rendered: &Rendered) -> Response {
-    let words = state(image, Some(rendered));
+    let words = resized::words(Some(&image.found), Some(rendered));
     let mut answer = response::bytes(StatusCode::OK, rendered.media_type, rendered.bytes.clone());
     response::set_text(&mut answer, CF_RESIZED, &words);
     answer.extensions_mut().insert(rendered.tier);
@@ -199,33 +201,6 @@ fn present(image: &RemoteImage, rendered: &Rendered) -> Response {
     }
     warn(&mut answer, &rendered.warnings);
     answer
-}
-
-/// `internal=<state>/<source cache> …` (section 5.2).
-fn state(image: &RemoteImage, rendered: Option<&Rendered>) -> String {
-    let source = match image.found {
-        Found::Fetched(_) => "m",
-        Found::Fresh => "h",
-        Found::Unchanged => "r",
-    };
-    let from_memory = rendered.is_some_and(|rendered| rendered.tier == Tier::Memory);
-    let state = if from_memory { "ram" } else { "ok" };
-    let mut words = format!("internal={state}/{source}");
-    let times = rendered.and_then(|rendered| rendered.times);
-    if let Some(times) = times {
-        let _ = write!(words, " q={}", times.queue.as_millis());
-    }
-    if let Found::Fetched([head, body]) = image.found {
-        let _ = write!(words, " n={}+{}", head.as_millis(), body.as_millis());
-    }
-    if let Some(times) = times {
-        let _ = write!(words, " c={}", times.render.as_millis());
-    }
-    words.push_str(concat!(" v=", env!("CARGO_PKG_VERSION")));
-    if let Some(rendered) = rendered {
-        let _ = write!(words, " l={}", rendered.bytes.len());
-    }
-    words
 }
 
 /// What 200 and 304 have in common.

@@ -7,9 +7,9 @@ use hyper::{Method, Request, header};
 use model::{AccountHash, ImageId, RemotePath};
 
 use super::binding::Call;
-use super::cf_image;
 use super::path::decode_segment;
 use super::{AppSettings, OwnHosts};
+use super::{cf_image, remote};
 
 /// Where a request belongs.
 #[derive(Debug, PartialEq, Eq)]
@@ -27,7 +27,8 @@ pub(super) enum Route {
     OneTimeUpload(String),
     /// `/{hash}/{id}/{variant}`, also below `/cdn-cgi/imagedelivery`.
     Delivery(DeliveryPath),
-    /// `/cdn-cgi/image/<options>/<source>`, with the host and port which were asked.
+    /// `/cdn-cgi/image/<options>/<source>`, or what a flow makes the same of, with the host and port which
+    /// were asked.
     Remote(String, RemotePath),
     /// What a Worker fetches with `cf.image`, by way of this server as a proxy.
     WorkerFetch,
@@ -108,7 +109,16 @@ impl Route {
             let parsed = RemotePath::parse(rest, request.uri().query());
             return parsed.map_or(Self::Unknown, |parsed| Self::Remote(host, parsed));
         }
-        Self::parse(request.method(), &settings.hosts, &host, path)
+        let route = Self::parse(request.method(), &settings.hosts, &host, path);
+        // A source is fetched from where flows are, perhaps.
+        if route == Self::Unknown
+            && matches!(*request.method(), Method::GET | Method::HEAD)
+            && !remote::is_looped(request.headers())
+            && let Some(path) = settings.flows.route(&host, path, request.uri().query())
+        {
+            return Self::Remote(host, path);
+        }
+        route
     }
 
     fn parse(method: &Method, hosts: &OwnHosts, host: &str, path: &str) -> Self {
@@ -233,6 +243,9 @@ fn image_id(segments: &[&str]) -> ImageId {
 
 #[cfg(test)]
 mod tests {
+    use model::Flows;
+    use model::remote_path::Language;
+
     use super::*;
     use crate::http::AccessLog;
 
@@ -325,6 +338,7 @@ mod tests {
                 batch_requests_per_second: 1,
                 server_timing: false,
                 mount_prefix: mount_prefix.to_owned(),
+                flows: Flows::default(),
                 hosts: OwnHosts::default(),
                 access_log: AccessLog::off(),
             };
@@ -333,7 +347,9 @@ mod tests {
         let remote = |options: &str, source: &str| {
             let path = RemotePath {
                 options: options.to_owned(),
+                language: Language::List,
                 source: source.to_owned(),
+                is_at_source: false,
             };
             Route::Remote("zone.test:80".to_owned(), path)
         };

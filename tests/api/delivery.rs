@@ -133,7 +133,14 @@ async fn success_carries_the_documented_headers() {
     ] {
         assert_eq!(answer.header(name), expected, "{name}");
     }
-    assert!(answer.header("cf-images").starts_with("internal=ok/"));
+    let told = answer.header("cf-resized");
+    assert_eq!(answer.header("cf-images"), told);
+    let names: Vec<&str> = told
+        .split(' ')
+        .map(|word| word.split('=').next().unwrap())
+        .collect();
+    assert_eq!(names, ["internal", "q", "c", "v", "l"], "{told}");
+    assert!(told.starts_with("internal=ok/- "), "{told}");
     assert!(answer.header("last-modified").ends_with("GMT"));
     let etag = answer.header("etag").to_owned();
     assert!(etag.starts_with("\"cf-") && etag.contains(':'), "{etag}");

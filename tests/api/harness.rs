@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use calotype::http::{AccessLog, App, AppSettings, Listener, ListenerSettings, OwnHosts};
-use model::{Account, AccountId, Limits, Permission, Policy, Zone};
+use model::{Account, AccountId, Flows, Limits, Permission, Policy, Zone};
 use reqwest::header::HeaderMap;
 use reqwest::multipart::{Form, Part};
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
@@ -41,6 +41,7 @@ pub(crate) struct Wishes {
     pub(crate) cache_disk_bytes: u64,
     pub(crate) cache_memory_bytes: u64,
     pub(crate) remote: RemoteSettings,
+    pub(crate) flows: Flows,
 }
 
 impl Default for Wishes {
@@ -59,6 +60,7 @@ impl Default for Wishes {
             cache_disk_bytes: 1 << 30,
             cache_memory_bytes: 1 << 24,
             remote: RemoteSettings::default(),
+            flows: Flows::default(),
         }
     }
 }
@@ -179,6 +181,7 @@ impl Server {
                 batch_requests_per_second: wishes.batch_requests_per_second,
                 server_timing: wishes.server_timing,
                 mount_prefix: "/base".to_owned(),
+                flows: wishes.flows,
                 hosts: OwnHosts::default(),
                 access_log: AccessLog::off(),
             },

@@ -5,11 +5,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use reqwest::Method;
+use reqwest::multipart::{Form, Part};
 use serde_json::json;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
-use crate::harness::{ANIMATED, Answer, PHOTO, Server, Wishes};
+use crate::harness::{ANIMATED, Answer, PHOTO, Server, Wishes, send};
 
 const AV: (&str, &str) = ("accept", "image/avif,image/webp,image/*,*/*;q=0.8");
 
@@ -127,11 +128,24 @@ async fn the_dearest_is_left_undone_first() {
     let large = format!("{animation}/width=2999,height=3000,fit=cover");
     let large = server.deliver(&large, &[]).await;
     assert_eq!(large.refusal(), (503, 9527));
+    // Nor is a program of the Images binding run which is as large.
+    let part = |bytes: &[u8]| Part::bytes(bytes.to_vec());
+    let program = Form::new()
+        .part("image", part(ANIMATED))
+        .part(
+            "transforms",
+            part(br#"[{"imageIndex":0,"width":2999,"height":3000,"fit":"cover"}]"#),
+        )
+        .part("output_format", part(b"image/webp"));
+    let request = server.client.post(format!("{}/transform", server.url));
+    let refused = send(request.bearer_auth(&server.token).multipart(program)).await;
+    assert_eq!(refused.status, 503, "{}", refused.text());
+    assert_eq!(refused.header("cf-images-binding"), "err=9527");
     assert_eq!(large.header("retry-after"), "2");
     assert_eq!(format_of(&get(20).await), "image/webp");
     assert_eq!(giants.waiting(), 6);
     let shed: Vec<_> = server.service.meters().shed().collect();
-    assert_eq!(shed, [("large_avif", 1), ("avif", 2), ("large", 1)]);
+    assert_eq!(shed, [("large_avif", 1), ("avif", 2), ("large", 2)]);
 
     drop(giants);
     while server

@@ -13,6 +13,7 @@ mod direct_upload;
 mod drawing_attacks;
 mod drawing_fetches;
 mod explain;
+mod flows;
 mod harness;
 mod http2_attacks;
 mod id_attacks;

@@ -123,7 +123,13 @@ async fn option_lists_are_read_as_documented() {
 async fn without_a_source_or_a_zone_nothing_is_attempted() {
     let origin = Origin::of("", PHOTO).await;
     let server = server(&origin).await;
-    for rest in ["/width=50", "/width=50/", "/fastly/width=50/a.png", ""] {
+    for rest in [
+        "/width=50",
+        "/width=50/",
+        "/akamai/width=50/a.png",
+        "/fastly/width=50",
+        "",
+    ] {
         let answer = server.remote(rest, &[]).await;
         assert_eq!(answer.status, 404, "{rest}");
         assert_eq!(answer.header("cf-resized"), "", "{rest}");

@@ -7,6 +7,7 @@ mod account;
 mod blob_key;
 mod creator;
 mod filename;
+mod flow;
 mod image;
 mod image_id;
 mod limits;
@@ -29,6 +30,7 @@ pub use account::{Account, AccountConfig, AccountHash, AccountId, InvalidAccount
 pub use blob_key::BlobKey;
 pub use creator::{Creator, CreatorFilter};
 pub use filename::Filename;
+pub use flow::Flows;
 pub use image::{Image, Source};
 pub use image_id::{ImageId, InvalidImageId};
 pub use limits::Limits;

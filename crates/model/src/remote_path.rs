@@ -1,4 +1,5 @@
-//! The path of a remote image: `[flow/]<options>/<source>` (transformations.md, section 1.1).
+//! The path of a remote image: `[flow/ or fastly/]<options>/<source>` (transformations.md, sections 1.1 and
+//! 9.1).
 
 use percent_encoding::percent_decode_str;
 
@@ -10,21 +11,36 @@ pub const PREFIX: &str = "/cdn-cgi/image/";
 pub struct RemotePath {
     /// The list of options as it was sent, percent-encoding included.
     pub options: String,
+    /// What the options are written in.
+    pub language: Language,
     /// The source as it was sent. The query of the request belongs to it, because a source may be
     /// appended without being encoded.
     pub source: String,
+    /// Whether the source is at the address which was asked, as with flows, so that nobody can be sent
+    /// there.
+    pub is_at_source: bool,
+}
+
+/// What options are written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Language {
+    /// A list of options.
+    List,
+    /// The query parameters of Fastly's Image Optimizer.
+    Fastly,
 }
 
 impl RemotePath {
     /// Splits a path and its query. `None` if there is no source, or if the options are in the
-    /// language of another service (`fastly/`, `akamai/`).
+    /// language of a service which is not understood (`akamai/`).
     pub fn parse(path: &str, query: Option<&str>) -> Option<Self> {
         let (first, rest) = path.split_once('/')?;
-        let (options, source) = match first {
+        let (language, (options, source)) = match first {
             // Made by a flow; the same otherwise.
-            "flow" => rest.split_once('/')?,
-            "fastly" | "akamai" => return None,
-            _ => (first, rest),
+            "flow" => (Language::List, rest.split_once('/')?),
+            "fastly" => (Language::Fastly, rest.split_once('/')?),
+            "akamai" => return None,
+            _ => (Language::List, (first, rest)),
         };
         if source.is_empty() {
             return None;
@@ -32,13 +48,18 @@ impl RemotePath {
         let query = query.map_or(String::new(), |query| format!("?{query}"));
         Some(Self {
             options: options.to_owned(),
+            language,
             source: format!("{source}{query}"),
+            is_at_source: false,
         })
     }
 
     /// Whether the options ask for `onerror=redirect`, also if they are wrong otherwise: what cannot
     /// be read is an error like any other, for which visitors are to see the source.
     pub fn redirects_on_error(&self) -> bool {
+        if self.is_at_source || self.language != Language::List {
+            return false;
+        }
         let options = percent_decode_str(&self.options).decode_utf8_lossy();
         let mut named = options.split(',').filter_map(|piece| {
             let (name, value) = piece.split_once('=')?;
@@ -70,7 +91,7 @@ mod tests {
             ("flow/w=1/a.png", None, Some(("w=1", "a.png"))),
             ("flow/w=1", None, None),
             ("flow/w=1/", None, None),
-            ("fastly/width=1/a.png", None, None),
+            ("fastly/width=1", None, None),
             ("akamai/w=1/a.png", None, None),
             ("width=50", None, None),
             ("width=50/", None, None),
@@ -81,10 +102,18 @@ mod tests {
             let parsed = RemotePath::parse(path, query);
             let expected = expected.map(|(options, source)| RemotePath {
                 options: options.to_owned(),
+                language: Language::List,
                 source: source.to_owned(),
+                is_at_source: false,
             });
             assert_eq!(parsed, expected, "{path} {query:?}");
         }
+        let spoken = RemotePath::parse("fastly/width=1&fit=crop/a.png", Some("v=2")).unwrap();
+        assert_eq!(spoken.language, Language::Fastly);
+        assert_eq!(
+            (&*spoken.options, &*spoken.source),
+            ("width=1&fit=crop", "a.png?v=2")
+        );
     }
 
     #[test]
@@ -101,9 +130,16 @@ mod tests {
         ] {
             let path = RemotePath {
                 options: options.to_owned(),
+                language: Language::List,
                 source: "a".to_owned(),
+                is_at_source: false,
             };
             assert_eq!(path.redirects_on_error(), expected, "{options}");
+            let flow = RemotePath {
+                is_at_source: true,
+                ..path
+            };
+            assert!(!flow.redirects_on_error(), "{options}");
         }
     }
 }

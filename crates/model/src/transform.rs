@@ -2,6 +2,7 @@
 
 pub mod binding;
 mod colour;
+pub mod fastly;
 mod json;
 mod overlay;
 mod parse;
@@ -405,6 +406,9 @@ pub enum Fit {
     Pad,
     /// Exactly the box, the ratio not kept.
     Squeeze,
+    /// Shrink as far as the box stays covered, never crop or enlarge. Only the parameters of Fastly have
+    /// it; its word is ours.
+    Outside,
 }
 
 impl Fit {
@@ -421,7 +425,10 @@ impl Fit {
 
     /// The word of the API.
     pub fn as_str(self) -> &'static str {
-        word_of(&Self::WORDS, self)
+        match self {
+            Self::Outside => "outside",
+            other => word_of(&Self::WORDS, other),
+        }
     }
 
     /// Reads the word of the API.

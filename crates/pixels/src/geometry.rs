@@ -59,7 +59,7 @@ pub(crate) fn fit(
 /// Whether a fit with one side leaves the image alone.
 fn unchanged(fit: Fit, wanted: u64, length: u64) -> bool {
     match fit {
-        Fit::ScaleDown | Fit::Crop | Fit::AspectCrop => wanted >= length,
+        Fit::ScaleDown | Fit::Crop | Fit::AspectCrop | Fit::Outside => wanted >= length,
         Fit::ScaleUp => wanted <= length,
         Fit::Contain | Fit::Cover | Fit::Pad | Fit::Squeeze => wanted == length,
     }
@@ -110,6 +110,8 @@ fn in_box(fit: Fit, image: Size, target: Size, gravity: Gravity) -> Geometry {
             }
         }
         Fit::Squeeze => whole(target),
+        Fit::Outside if covers => whole(outside(image, target)),
+        Fit::Outside => whole(image),
     }
 }
 
@@ -323,20 +325,29 @@ mod tests {
         fn no_size_is_empty_or_beyond_its_box(
             image in (1_u64..20_000, 1_u64..20_000),
             target in (1_u64..20_000, 1_u64..20_000),
-            which in 0_usize..8,
+            which in 0_usize..9,
         ) {
-            use Fit::{AspectCrop, Contain, Cover, Crop, Pad, ScaleDown, ScaleUp, Squeeze};
-            let kind = [ScaleDown, Contain, ScaleUp, Cover, Crop, AspectCrop, Pad, Squeeze][which];
+            use Fit::{
+                AspectCrop, Contain, Cover, Crop, Outside, Pad, ScaleDown, ScaleUp, Squeeze,
+            };
+            let kinds =
+                [ScaleDown, Contain, ScaleUp, Cover, Crop, AspectCrop, Pad, Squeeze, Outside];
+            let kind = kinds[which];
             let laid = fit(kind, image, (Some(target.0), Some(target.1)), Gravity::CENTER);
             let size = laid.size();
             proptest::prop_assert!(size.0 >= 1 && size.1 >= 1);
-            if !matches!(kind, ScaleUp | AspectCrop) {
+            if !matches!(kind, ScaleUp | AspectCrop | Outside) {
                 proptest::prop_assert!(size.0 <= target.0 && size.1 <= target.1);
             }
             proptest::prop_assert!(laid.offset.0 + laid.cut.0 <= laid.scaled.0);
             proptest::prop_assert!(laid.offset.1 + laid.cut.1 <= laid.scaled.1);
-            if matches!(kind, ScaleDown | Crop | AspectCrop) {
+            if matches!(kind, ScaleDown | Crop | AspectCrop | Outside) {
                 proptest::prop_assert!(size.0 <= image.0 && size.1 <= image.1);
+            }
+            if kind == Outside {
+                let covered = |size: Size| size.0 >= target.0 && size.1 >= target.1;
+                let right = if covered(image) { covered(size) } else { size == image };
+                proptest::prop_assert!(right);
             }
         }
     }

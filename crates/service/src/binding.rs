@@ -71,6 +71,7 @@ impl Service {
             .composing_bytes(&inputs(&program), &program.commands);
         // What a program does with pixels is known by how much memory they take.
         let lane = self.lane_of(needed.saturating_mul(WORK_OF_BYTE), needed);
+        self.refuse_large(lane)?;
         let _turn = self.lanes.turn(lane).await?;
         let share = self.share(lane, needed).await?;
         let engine = self.engine.clone();

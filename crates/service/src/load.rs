@@ -87,6 +87,18 @@ impl Shed {
 }
 
 impl Service {
+    /// Refuses work of the heavy lane where so much waits already that large pictures are left undone.
+    pub(crate) fn refuse_large(&self, lane: Lane) -> Result<(), DeliveryError> {
+        let spared = lane == Lane::Heavy
+            && self.lanes.shed() == Shed::Large
+            && self.lanes.get(lane).is_busy();
+        if spared {
+            self.meters.count_shed(Shed::Large);
+            return Err(DeliveryError::BusyForLarge);
+        }
+        Ok(())
+    }
+
     /// The lane for so much work which takes so many bytes of memory.
     pub(crate) fn lane_of(&self, work: u64, bytes: u64) -> Lane {
         if work > HEAVY_WORK || !self.memory.is_light(bytes) {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use model::remote_path::Language;
 use model::transform::{self, Format, InvalidOptions};
 use model::{RemotePath, SourceUrl, Transform, Zone};
 use pixels::Accepts;
@@ -157,8 +158,11 @@ impl Service {
         url: Result<SourceUrl, DeliveryError>,
     ) -> Result<RemoteImage, DeliveryError> {
         let remote = &self.settings.remote;
-        let parsed =
-            Transform::parse_list_of(&request.path.options, self.settings.policy.formats());
+        let options = &request.path.options;
+        let parsed = match request.path.language {
+            Language::List => Transform::parse_list_of(options, self.settings.policy.formats()),
+            Language::Fastly => Transform::parse_fastly(options),
+        };
         let (transform, ignored) =
             parsed.map_err(|error: InvalidOptions| DeliveryError::Options(error.to_string()))?;
         let url = url?;

@@ -333,10 +333,7 @@ impl Service {
         let lane = lane.unwrap_or_else(|| self.lane_of(work, needed));
         if lane == Lane::Heavy {
             drop((turn, bytes));
-            if self.lanes.shed() == Shed::Large && self.lanes.get(lane).is_busy() {
-                self.meters.count_shed(Shed::Large);
-                return Err(DeliveryError::BusyForLarge);
-            }
+            self.refuse_large(lane)?;
             turn = self.lanes.turn(lane).instrument(queue()).await?;
             times.queue += lap();
             bytes = load().instrument(source()).await?;
