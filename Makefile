@@ -28,6 +28,7 @@ golden-accept: ## renew the golden pictures which differ; look at them before yo
 .PHONY: bench
 bench: setup-build ## measure the catalog at a million images, deliveries and pixels, beside their peers
 	scripts/bench.sh
+	scripts/bench-scale.sh
 	scripts/bench-sharp.sh
 	scripts/setup-peers.sh
 	scripts/bench-delivery.sh

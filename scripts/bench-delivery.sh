@@ -118,6 +118,16 @@ hit() {
         END { printf "%.2f %.2f %.0f\n", cpu, late, rate }' <<<"$output"
 }
 
+# paced URL MILLISECONDS: milliseconds within which 99 % of the requests of 64 clients were, each of which
+# pauses about so long after an answer, so that the cores are not full.
+paced() {
+    echo "function delay() return math.random(0, $((2 * $2))) end" >"$folder/paced.lua"
+    wrk -t2 -c64 -d"${seconds}s" --latency -s "$folder/paced.lua" "$1" | awk '
+        /99%/ { late = $2; if (sub("us", "", late)) late /= 1000; else sub("ms", "", late) }
+        /Requests\/sec/ { rate = $2 }
+        END { printf "%.2f %.0f\n", late, rate }'
+}
+
 hits() {
     serve memory 8611
     serve disk 8612 --cache-memory-bytes 0
@@ -148,25 +158,30 @@ CONF
     pids[nginx]=$!
     answers http://127.0.0.1:8610/5KB
 
-    echo "| bytes | from | CPU of a request, µs | nginx, µs | ratio | 99 % within, 64 clients | nginx | requests/s | nginx |"
-    echo "| ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
+    echo "| bytes | from | CPU of a request, µs | nginx, µs | ratio | 99 % within, 64 clients | nginx | requests/s | nginx | paced: 99 % within | nginx | requests/s | nginx |"
+    echo "| ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
+    declare -A pause=([5KB]=10 [50KB]=10 [500KB]=50)
     for tier in memory disk; do
         local port=8611
         [[ $tier == disk ]] && port=8612
         for size in 5KB 50KB 500KB; do
-            : >"$folder/ours"
-            : >"$folder/theirs"
+            for name in ours theirs ours.paced theirs.paced; do : >"$folder/$name"; done
             for _ in $(seq "$rounds"); do
                 hit $tier "http://127.0.0.1:$port/$hash/${urls[$size]}" 64 >>"$folder/ours"
                 hit nginx "http://127.0.0.1:8610/$size" 64 >>"$folder/theirs"
+                paced "http://127.0.0.1:$port/$hash/${urls[$size]}" "${pause[$size]}" >>"$folder/ours.paced"
+                paced "http://127.0.0.1:8610/$size" "${pause[$size]}" >>"$folder/theirs.paced"
             done
             column() { cut -d' ' -f"$2" "$folder/$1" | median; }
             awk -v bytes="$(stat -c %s "$folder/www/$size")" -v tier=$tier \
                 -v cpu="$(column ours 1)" -v other="$(column theirs 1)" \
                 -v late="$(column ours 2)" -v other_late="$(column theirs 2)" \
-                -v rate="$(column ours 3)" -v other_rate="$(column theirs 3)" 'BEGIN {
-                printf "| %s | %s | %.1f | %.1f | %.2f | %s ms | %s ms | %s | %s |\n",
-                    bytes, tier, cpu, other, cpu / other, late, other_late, rate, other_rate }'
+                -v rate="$(column ours 3)" -v other_rate="$(column theirs 3)" \
+                -v paced="$(column ours.paced 1)" -v other_paced="$(column theirs.paced 1)" \
+                -v pace="$(column ours.paced 2)" -v other_pace="$(column theirs.paced 2)" 'BEGIN {
+                printf "| %s | %s | %.1f | %.1f | %.2f | %s ms | %s ms | %s | %s | %s ms | %s ms | %s | %s |\n",
+                    bytes, tier, cpu, other, cpu / other, late, other_late, rate, other_rate,
+                    paced, other_paced, pace, other_pace }'
         done
     done
     stop memory disk nginx

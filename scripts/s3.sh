@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
 # Runs an S3 server of its own for tests: the gateway of Ceph over one store in memory, in a temporary
-# folder and on free ports of 127.0.0.1. Prints its address; the key is `test`, its secret `secret`,
-# the bucket `images`. When the standard input ends, which it does however the tests end, it stops and
-# removes everything.
+# folder and on free ports of 127.0.0.1. Prints its address; the keys are below, the bucket is `images`.
+# When the standard input ends, which it does however the tests end, it stops and removes everything.
+#
+# With CALOTYPE_TEST_S3=garage it is Garage instead, which takes conditional puts and does not heed them;
+# scripts/setup-garage.sh installs it.
 #
 # With CALOTYPE_TEST_S3_CERTIFICATE and CALOTYPE_TEST_S3_KEY, files of PEM, it speaks TLS alone.
 set -euo pipefail
@@ -11,8 +13,18 @@ fail() {
     echo "$1" >&2
     exit 1
 }
-for program in radosgw radosgw-admin ceph ceph-mon ceph-osd ceph-authtool monmaptool curl openssl; do
-    command -v "$program" >/dev/null || fail "$program is missing: make setup-tests installs it"
+key=GK000000000000000000000001
+secret=0000000000000000000000000000000000000000000000000000000000000001
+
+case ${CALOTYPE_TEST_S3:-ceph} in
+ceph) needed=(radosgw radosgw-admin ceph ceph-mon ceph-osd ceph-authtool monmaptool curl openssl) setup='make setup-tests' ;;
+garage) needed=(garage) setup=scripts/setup-garage.sh ;;
+*) fail "CALOTYPE_TEST_S3 is ceph or garage, not $CALOTYPE_TEST_S3" ;;
+esac
+tools=$(cd "$(dirname "$0")/.." && pwd)/.tools
+PATH=$PATH:$tools/garage/bin
+for program in "${needed[@]}"; do
+    command -v "$program" >/dev/null || fail "$program is missing: $setup installs it"
 done
 
 folder=$(mktemp -d)
@@ -36,6 +48,49 @@ free_port() {
     done
     echo "$port"
 }
+run() { # in the background, with its output kept
+    "$@" >>"$folder/log/output" 2>&1 </dev/null &
+    daemons+=($!)
+}
+quietly() {
+    timeout 60 "$@" >>"$folder/log/output" 2>&1 </dev/null || fail "$1 failed: $(cat "$folder/log/output")"
+}
+mkdir "$folder/log"
+
+if [[ ${CALOTYPE_TEST_S3:-ceph} == garage ]]; then
+    [[ -z ${CALOTYPE_TEST_S3_CERTIFICATE:-} ]] || fail 'Garage speaks no TLS'
+    port=$(free_port)
+    rpc=127.0.0.1:$(free_port)
+    export GARAGE_CONFIG_FILE=$folder/garage.toml
+    cat >"$GARAGE_CONFIG_FILE" <<CONF
+metadata_dir = "$folder/meta"
+data_dir = "$folder/data"
+db_engine = "sqlite"
+replication_factor = 1
+rpc_bind_addr = "$rpc"
+rpc_public_addr = "$rpc"
+rpc_secret = "$(openssl rand -hex 32)"
+[s3_api]
+s3_region = "us-east-1"
+api_bind_addr = "127.0.0.1:$port"
+root_domain = ".s3.garage.localhost"
+CONF
+    run garage server
+    for _ in {1..600}; do
+        garage status >/dev/null 2>&1 && break
+        kill -0 "${daemons[@]}" 2>/dev/null || fail "Garage does not start: $(cat "$folder/log/output")"
+        sleep 0.1
+    done
+    quietly garage layout assign -z here -c 10G "$(garage node id -q 2>/dev/null | cut -d@ -f1)"
+    quietly garage layout apply --version 1
+    quietly garage key import --yes -n test $key $secret
+    quietly garage bucket create images
+    quietly garage bucket allow --read --write --owner images --key $key
+    echo "http://127.0.0.1:$port"
+    cat >/dev/null
+    exit
+fi
+
 mon_port=$(free_port)
 port=$(free_port)
 url=http://127.0.0.1:$port
@@ -45,7 +100,7 @@ if [[ -n ${CALOTYPE_TEST_S3_CERTIFICATE:-} ]]; then
     frontend="beast ssl_endpoint=127.0.0.1:$port ssl_certificate=$CALOTYPE_TEST_S3_CERTIFICATE"
     frontend+=" ssl_private_key=$CALOTYPE_TEST_S3_KEY"
 fi
-mkdir "$folder"/{mon,osd,rgw,run,log}
+mkdir "$folder"/{mon,osd,rgw,run}
 export CEPH_CONF=$folder/ceph.conf
 cat >"$CEPH_CONF" <<CONF
 [global]
@@ -81,13 +136,6 @@ rgw frontends = $frontend
 rgw thread pool size = 64
 CONF
 
-run() { # in the background, with its output kept
-    "$@" >>"$folder/log/output" 2>&1 </dev/null &
-    daemons+=($!)
-}
-quietly() {
-    timeout 60 "$@" >>"$folder/log/output" 2>&1 </dev/null || fail "$1 failed: $(cat "$folder/log/output")"
-}
 quietly ceph-authtool --create-keyring "$folder/keyring" --gen-key -n mon. --cap mon 'allow *'
 quietly ceph-authtool "$folder/keyring" --gen-key -n client.admin \
     --cap mon 'allow *' --cap osd 'allow *'
@@ -106,7 +154,7 @@ for _ in {1..20}; do
     done
     unset 'daemons[-1]'
 done
-quietly radosgw-admin user create --uid test --display-name test --access-key test --secret secret
+quietly radosgw-admin user create --uid test --display-name test --access-key $key --secret $secret
 run radosgw -f -n client.rgw
 for _ in {1..600}; do
     curl -sfk -o /dev/null "$url/" && break
@@ -116,8 +164,8 @@ done
 
 # Makes the bucket: a request with a signature of version 2, which needs no more than openssl.
 date=$(date -uR | sed 's/+0000/GMT/')
-signature=$(printf 'PUT\n\n\n%s\n/images' "$date" | openssl dgst -sha1 -hmac secret -binary | base64)
-curl -sfk -o /dev/null -X PUT -H "Date: $date" -H "Authorization: AWS test:$signature" \
+signature=$(printf 'PUT\n\n\n%s\n/images' "$date" | openssl dgst -sha1 -hmac $secret -binary | base64)
+curl -sfk -o /dev/null -X PUT -H "Date: $date" -H "Authorization: AWS $key:$signature" \
     "$url/images" || fail 'the bucket cannot be made'
 
 echo "$url"

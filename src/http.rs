@@ -43,6 +43,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::body::Incoming;
+use hyper::header::HOST;
 use hyper::{Method, Request};
 use model::Flows;
 use model::Permission::{self, Read, Write};
@@ -176,6 +177,10 @@ impl App {
     }
 
     async fn answer(&self, request: Req, route: Route) -> Response {
+        // Two hosts are read one way here and another way by a proxy (RFC 9112, section 3.2).
+        if request.headers().get_all(HOST).iter().nth(1).is_some() {
+            return ApiError::bad_request("a request names one host").into_response();
+        }
         match route {
             Route::Api(account, resource) => {
                 let answer = self.api(request, &account, resource).await;

@@ -6,6 +6,7 @@
 use libfuzzer_sys::{Corpus, fuzz_target};
 use model::signed_url::{self, Refusal};
 use model::transform::binding::{self, Command, Output};
+use model::transform::fastly::{self, Offered, Spoken};
 use model::transform::{Colour, Format, Gravity, OverlayContent};
 use model::{
     AllowedOrigin, Creator, Filename, FlatMetadata, ImageId, KeyName, Metadata, MetadataFilter,
@@ -71,13 +72,14 @@ fn list(text: &str) {
     }
 }
 
-fn fastly(query: &str) {
-    if let Ok((transform, _)) = Transform::parse_fastly(query) {
+fn spoken(query: &str) {
+    if let Ok(spoken) = Spoken::parse(query, Offered::default()) {
+        let transform = spoken.transform;
         assert!(transform.width != Some(0) && transform.dpr > 0.0);
         assert!(transform.brightness > 0.0 && transform.contrast > 0.0);
     }
-    if let Some(rest) = model::transform::fastly::without(query) {
-        assert!(!model::transform::fastly::is_spoken(&rest));
+    if let Some(rest) = fastly::without(query) {
+        assert!(!fastly::is_spoken(&rest));
     }
 }
 
@@ -164,7 +166,7 @@ fn address(text: &str) {
         Some(path) => {
             let _ = path.redirects_on_error();
             list(&path.options);
-            fastly(&path.options);
+            spoken(&path.options);
             path.source
         }
         None => text.to_owned(),

@@ -72,7 +72,9 @@ fn arguments() -> impl Iterator<Item = (String, Arg)> {
             .long(setting.flag())
             .value_name(setting.kind.placeholder())
             .help_heading(setting.group)
-            .help(help);
+            .help(help)
+            // A flow may begin with its arrow.
+            .allow_hyphen_values(setting.kind == Kind::Flows);
         if setting.kind == Kind::Switch {
             argument = argument.num_args(0..=1).default_missing_value("true");
         }

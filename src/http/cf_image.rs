@@ -84,7 +84,7 @@ async fn respond<B>(app: &App, request: &Request<B>) -> Result<Response, Respons
     for _ in 0..ATTEMPTS_MAX {
         let image = app.service.open_fetch(fetch.clone()).await;
         let image = image.map_err(|error| refuse(&error))?;
-        match deliver_image(app, request, image).await {
+        match deliver_image(app, request, image, false).await {
             Ok(answer) => return Ok(answer),
             Err(refusal) if matches!(refusal.error, DeliveryError::SourceChanged) => {}
             Err(refusal) => return Err(refuse(&refusal.error)),

@@ -123,6 +123,7 @@ fn present<B>(
     };
     let mut answer = conditions.answer(request, rendered.media_type, rendered.bytes.clone());
     describe(&mut answer, rendered);
+    warn(&mut answer, &delivered.warnings);
     explain::time(app, &mut answer, rendered);
     mark(&mut answer, delivered, rendered.is_substitute());
     answer

@@ -5,6 +5,7 @@ use hyper::header::{
     HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, LOCATION, VARY, VIA,
 };
 use hyper::{HeaderMap, Method, Request, StatusCode};
+use model::remote_path::Language;
 use model::{RemotePath, split_authority};
 use service::{DeliveryError, RemoteImage, RemoteRefusal, RemoteRequest, Rendered};
 
@@ -98,6 +99,12 @@ async fn explain<B>(app: &App, request: &Request<B>, wanted: &RemoteRequest<'_>)
     let mut all = explain::request(request);
     all.insert("zone".to_owned(), wanted.host.into());
     all.insert("option_list".to_owned(), wanted.path.options.clone().into());
+    if wanted.path.language == Language::Fastly {
+        all.insert("option_language".to_owned(), "fastly".into());
+    }
+    if wanted.path.is_at_source {
+        all.insert("by_flow".to_owned(), true.into());
+    }
     all.insert("source_asked".to_owned(), wanted.path.source.clone().into());
     let image = match app.service.open_remote(wanted).await {
         Ok(image) => image,
@@ -121,16 +128,17 @@ async fn deliver<B>(
     wanted: &RemoteRequest<'_>,
 ) -> Result<Response, RemoteRefusal> {
     let image = app.service.open_remote(wanted).await?;
-    deliver_image(app, request, image).await
+    deliver_image(app, request, image, !wanted.path.is_at_source).await
 }
 
-/// An image whose source is known.
+/// An image whose source is known. Dates of it tell something only where the address names the options.
 pub(super) async fn deliver_image<B>(
     app: &App,
     request: &Request<B>,
     image: RemoteImage,
+    by_date: bool,
 ) -> Result<Response, RemoteRefusal> {
-    if is_known(request, image.etag.as_deref(), &image) {
+    if is_known(request, image.etag.as_deref(), &image, by_date) {
         return Ok(unchanged(&image, image.etag.as_deref()));
     }
     let rendered = match app.service.remote_rendition(&image).await {
@@ -138,7 +146,7 @@ pub(super) async fn deliver_image<B>(
         Err(error) => return Err(image.refused(error)),
     };
     let etag = image.etag_of(&rendered);
-    if rendered.is_substitute() && is_known(request, etag.as_deref(), &image) {
+    if rendered.is_substitute() && is_known(request, etag.as_deref(), &image, by_date) {
         return Ok(unchanged(&image, etag.as_deref()));
     }
     Ok(complete(app, &image, &rendered))
@@ -178,7 +186,12 @@ fn unchanged(image: &RemoteImage, etag: Option<&str>) -> Response {
 }
 
 /// Whether the client has the rendition already.
-fn is_known<B>(request: &Request<B>, etag: Option<&str>, image: &RemoteImage) -> bool {
+fn is_known<B>(
+    request: &Request<B>,
+    etag: Option<&str>,
+    image: &RemoteImage,
+    by_date: bool,
+) -> bool {
     let headers = request.headers();
     if headers.contains_key(IF_NONE_MATCH) {
         return etag.is_some_and(|tag| names_tag(request, tag));
@@ -187,7 +200,7 @@ fn is_known<B>(request: &Request<B>, etag: Option<&str>, image: &RemoteImage) ->
     let since = headers
         .get(IF_MODIFIED_SINCE)
         .and_then(|since| since.to_str().ok());
-    since.is_some() && since == image.last_modified.as_deref()
+    by_date && since.is_some() && since == image.last_modified.as_deref()
 }
 
 fn present(image: &RemoteImage, rendered: &Rendered) -> Response {

@@ -275,6 +275,25 @@ async fn option_lists_are_a_switch_of_the_account() {
         .await;
     assert_eq!(jpeg.header("content-type"), "image/jpeg");
     assert_eq!(jpeg.header("vary"), "");
+    let odd = server
+        .deliver(&format!("{id}/width=abc,fit=fill,h=9"), &[])
+        .await;
+    let warnings: Vec<_> = odd.headers.get_all("warning").iter().collect();
+    let ignored = ["ignored width=abc", "ignored fit=fill"];
+    assert_eq!(
+        warnings
+            .iter()
+            .map(|value| value.to_str().unwrap().to_owned())
+            .collect::<Vec<_>>(),
+        ignored.map(|words| format!("cf-images 299 \"{words}\""))
+    );
+    // Also in an answer which is ready.
+    for _ in 0..2 {
+        let again = server
+            .deliver(&format!("{id}/width=abc,fit=fill,h=9"), &[])
+            .await;
+        assert_eq!(again.headers.get_all("warning").iter().count(), 2);
+    }
     let bad = server.deliver(&format!("{id}/unknown=1"), &[]).await;
     assert_eq!(
         (bad.status.as_u16(), bad.header("cf-images")),

@@ -68,25 +68,41 @@ async fn what_no_flow_names_is_left_alone() {
     assert_eq!(send(post).await.status, 404);
     assert_eq!(origin.connections(), 0);
     // Addresses of the server's own are never taken for pictures of a zone.
-    let greedy = Flows::parse("-> width=20").unwrap();
-    assert!(
-        greedy
-            .route("zone.test", "/client/v4/a.jpg", None)
-            .is_some()
-    );
+    let flows = Flows::parse("-> width=20").unwrap();
     let zones = Wishes::zones("zone.test", &[("zone.test", &origin)]);
-    let server = Server::with(Wishes {
-        flows: greedy,
-        ..zones
-    })
-    .await;
-    let path = format!("/client/v4/accounts/{}/images/v1/a.jpg", server.account.id);
-    let answer = get(&server, "zone.test", &path, &[]).await;
-    assert_eq!(answer.header("content-type"), "application/json");
+    let server = Server::with(Wishes { flows, ..zones }).await;
+    let images = format!("/client/v4/accounts/{}/images/v1", server.account.id);
+    for path in ["/a.jpg", "/keys/a/b.png"].map(|path| format!("{images}{path}")) {
+        let answer = get(&server, "zone.test", &path, &[]).await;
+        assert_eq!(answer.header("content-type"), "application/json", "{path}");
+    }
+    for path in [
+        "/client/v4/a.jpg",
+        "/batch/images/v3/a.jpg",
+        "/upload/a.jpg",
+    ] {
+        let answer = get(&server, "zone.test", path, &[]).await;
+        assert_eq!(answer.header("content-type"), "application/json", "{path}");
+    }
     let hosted = format!("/{}/a.jpg/b.jpg", server.account.hash);
     let refused = get(&server, "zone.test", &hosted, &[]).await.refusal();
     assert_eq!(refused, (404, 9404));
     assert_eq!(origin.connections(), 0);
+}
+
+/// With other options tomorrow the picture has the same date.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_date_does_not_say_that_a_picture_is_unchanged() {
+    let date = "Tue, 13 May 2014 16:53:20 GMT";
+    let origin = Origin::of(&format!("last-modified: {date}\r\n"), PHOTO).await;
+    let server = server(&origin, "-> width=20").await;
+    let asked = &[("if-modified-since", date)];
+    let answer = get(&server, "zone.test", "/a.jpg", asked).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.header("last-modified"), date);
+    // Where the options are in the address, it does.
+    let answer = server.remote("/width=20/a.jpg", asked).await;
+    assert_eq!(answer.status, 304);
 }
 
 /// Row 195.
@@ -116,9 +132,13 @@ async fn addresses_of_fastly_keep_their_meaning() {
     for (query, size) in [
         ("width=30", (30, 29)),
         ("width=630", (63, 61)),
+        ("width=0.5", (32, 31)),
+        ("width=200p&enable=upscale", (126, 122)),
         ("width=30&height=10&fit=crop", (30, 10)),
         ("width=30&height=10&fit=bounds", (10, 10)),
         ("width=30&height=10&fit=cover", (30, 29)),
+        ("width=126&height=10&fit=cover", (126, 122)),
+        ("width=126&height=10&fit=cover&disable=upscale", (63, 61)),
         ("width=126&enable=upscale", (126, 122)),
         ("orient=r&width=61", (61, 63)),
         ("trim=0,0.5,0,0", (31, 61)),
@@ -127,10 +147,19 @@ async fn addresses_of_fastly_keep_their_meaning() {
         assert_eq!(answer.status, 200, "{query}: {}", answer.text());
         assert_eq!(answer.size(), size, "{query}");
     }
-    let ignored = get(&server, "zone.test", "/a.jpg?width=0.5&v=2", &[]).await;
+    let all = &[("accept", "image/avif,image/webp,*/*")];
+    for (query, format) in [
+        ("auto=webp&format=jpg", "image/webp"),
+        ("auto=avif", "image/avif"),
+        ("format=jpg", "image/jpeg"),
+    ] {
+        let answer = get(&server, "zone.test", &format!("/a.jpg?{query}"), all).await;
+        assert_eq!(answer.header("content-type"), format, "{query}");
+    }
+    let ignored = get(&server, "zone.test", "/a.jpg?width=many&v=2", &[]).await;
     assert_eq!(
         ignored.header("warning"),
-        "cf-images 299 \"ignored width=0.5\""
+        "cf-images 299 \"ignored width=many\""
     );
     // The origin hears nothing of it, and is asked once for each source.
     assert_eq!(origin.targets(), ["/a.jpg", "/a.jpg?v=2"]);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use service::{Ports, RemoteSettings};
 
-use crate::harness::{PHOTO, Server, Wishes};
+use crate::harness::{PHOTO, Server, Wishes, send};
 use crate::origin::{Act, Origin, http};
 
 /// A server which offers every public source, and no private one.
@@ -56,6 +56,28 @@ const PRIVATE: [&str; 31] = [
 ];
 
 /// Rows 1 and 2.
+/// A host whose address is given with a port is connected to there, whatever port it is named with.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_other_port_of_a_given_address_is_reached() {
+    let origin = Origin::of("", PHOTO).await;
+    let zones = Wishes::zones(
+        "zone.test=b.test",
+        &[("zone.test", &origin), ("b.test", &origin)],
+    );
+    let server = Server::with(zones).await;
+    for source in ["http://zone.test:443/a.png", "http://b.test:443/a.png"] {
+        let answer = server.remote(&format!("/width=8/{source}"), &[]).await;
+        assert_eq!(answer.status, 200, "{source}: {}", answer.text());
+        let asked = origin.asked();
+        let host = source.split('/').nth(2).unwrap();
+        assert_eq!(asked.last().unwrap().header("host"), host);
+    }
+    let named = format!("{}/cdn-cgi/image/width=8/b.png", server.url);
+    let answer = send(server.client.get(named).header("host", "zone.test:443")).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(origin.connections(), 3);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn private_addresses_are_not_connected_to_in_any_spelling() {
     let origin = Origin::of("", PHOTO).await;

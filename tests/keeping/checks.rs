@@ -78,7 +78,7 @@ async fn check(place: &Place) {
     let (orphan, uploading) = (BlobKey::generate(), BlobKey::generate());
     let late = Timestamp::from_seconds(4_000_000_000);
     catalog
-        .reserve_blob(&uploading, late)
+        .reserve_blobs(std::slice::from_ref(&uploading), late)
         .await
         .expect("reserved");
     for key in [&orphan, &uploading] {

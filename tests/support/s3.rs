@@ -10,7 +10,10 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The key of the server.
-pub(crate) const KEY: (&str, &str) = ("test", "secret");
+pub(crate) const KEY: (&str, &str) = (
+    "GK000000000000000000000001",
+    "0000000000000000000000000000000000000000000000000000000000000001",
+);
 
 /// The server, by way of the script which runs it. It ends when its input does.
 pub(crate) struct S3 {
@@ -64,7 +67,10 @@ impl S3 {
 
 fn start(variables: &[(&str, &PathBuf)]) -> Option<S3> {
     let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).find(|folder| folder.join("radosgw").exists())?;
+    // Another one is asked for by name, and then it is there.
+    if std::env::var_os("CALOTYPE_TEST_S3").is_none() {
+        std::env::split_paths(&path).find(|folder| folder.join("radosgw").exists())?;
+    }
     let script = Path::new(env!("CARGO_MANIFEST_DIR"))
         .ancestors()
         .map(|folder| folder.join("scripts/s3.sh"))

@@ -2,7 +2,7 @@
 
 use crate::remote_path::Language;
 use crate::transform::fastly;
-use crate::{RemotePath, Transform, split_authority};
+use crate::{RemotePath, SourceUrl, Transform, split_authority};
 
 /// Flows in their order. The first which holds for a request is the only one which runs.
 ///
@@ -44,6 +44,9 @@ const EXTENSIONS: [&str; 9] = [
     "jpg", "jpeg", "png", "gif", "webp", "svg", "avif", "heic", "heif",
 ];
 
+/// Below these all paths are the server's own, those which it does not know included.
+const OWN: [&str; 4] = ["/client/", "/batch/", "/upload/", "/cdn-cgi/"];
+
 /// The most flows which there can be.
 const FLOWS_MAX: usize = 100;
 
@@ -62,9 +65,15 @@ impl Flows {
         if self.0.is_empty() {
             return None;
         }
-        let extension = extension(path)?;
+        // As it is fetched: without dot segments.
+        let normal = SourceUrl::parse(&format!("http://zone{path}")).ok()?;
+        let normal = normal.path();
+        if !path.starts_with('/') || OWN.iter().any(|own| normal.starts_with(own)) {
+            return None;
+        }
+        let extension = extension(normal)?;
         let host = split_authority(host).map_or_else(|| host.to_owned(), |(host, _)| host);
-        let holds = |flow: &&Flow| flow.holds(&host, path, &extension, query);
+        let holds = |flow: &&Flow| flow.holds(&host, normal, &extension, query);
         self.0.iter().find(holds)?.run(path, query)
     }
 }
@@ -94,9 +103,20 @@ impl Flow {
             }
         }
         if let Some(zone) = &mut flow.zone {
-            *zone = zone.to_ascii_lowercase();
+            *zone = host(zone)?;
         }
-        let rooted = |path: &String| path.starts_with(['/', '*']);
+        // Other texts would hold for nothing.
+        let rooted = |path: &String| {
+            let plain = |byte: u8| byte.is_ascii_graphic() && !b"?#".contains(&byte);
+            path.starts_with(['/', '*']) && path.bytes().all(plain)
+        };
+        let name = |name: &String| {
+            let plain = |byte: u8| byte.is_ascii_graphic() && !b"=&?#".contains(&byte);
+            name.bytes().all(plain)
+        };
+        if !flow.query.as_ref().is_none_or(name) {
+            return None;
+        }
         let known = |extension: &String| EXTENSIONS.contains(&extension.as_str());
         (flow.path.as_ref().is_none_or(rooted) && flow.extensions.iter().all(known)).then_some(flow)
     }
@@ -120,7 +140,11 @@ impl Flow {
             Action::Options(options) => (Language::List, options.clone(), query.map(str::to_owned)),
             Action::Fastly => {
                 let query = query?;
-                (Language::Fastly, query.to_owned(), fastly::without(query))
+                (
+                    Language::Fastly,
+                    fastly::understood(query),
+                    fastly::without(query),
+                )
             }
         };
         let rest = rest.map_or(String::new(), |rest| format!("?{rest}"));
@@ -141,6 +165,13 @@ impl Action {
         let (_, ignored) = Transform::parse_list(text).ok()?;
         ignored.is_empty().then(|| Self::Options(text.to_owned()))
     }
+}
+
+/// A host as requests name it: in ASCII and in lower case, without port.
+fn host(text: &str) -> Option<String> {
+    let plain = !text.contains(['/', ':', '@', '*', '?', '#', '\\']);
+    let url = SourceUrl::parse(&format!("http://{text}/")).ok();
+    url.filter(|_| plain).map(|url| url.host().to_owned())
 }
 
 /// In lower case, if it is that of a picture.
@@ -214,6 +245,24 @@ mod tests {
                 None,
                 hit("/https://b.com/a.jpg"),
             ),
+            (
+                "zone=ZONE.test. -> width=1",
+                "/a.jpg",
+                None,
+                Some(("width=1".into(), "/a.jpg".into())),
+            ),
+            // Conditions are for what is fetched.
+            ("path=/a/* -> width=1", "/a/../b/c.jpg", None, None),
+            ("path=/a/* -> width=1", "/a/%2e%2E/b/c.jpg", None, None),
+            (
+                "path=/a/* -> width=1",
+                "/b/../a/c.jpg",
+                None,
+                Some(("width=1".into(), "/b/../a/c.jpg".into())),
+            ),
+            ("-> width=1", "/client/v4/a.jpg", None, None),
+            ("-> width=1", "/x/../batch/a.jpg", None, None),
+            ("-> width=1", "/upload/a.jpg", None, None),
             ("", "/a.jpg", None, None),
         ] {
             assert_eq!(
@@ -238,7 +287,7 @@ mod tests {
         let flows = "-> fastly; query=v -> width=9";
         let run = |query| run(flows, "/a.jpg", Some(query));
         let (options, source) = run("v=2&width=40&fit=crop").unwrap();
-        assert_eq!(options, "v=2&width=40&fit=crop");
+        assert_eq!(options, "width=40&fit=crop");
         assert_eq!(source, "/a.jpg?v=2");
         assert_eq!(run("width=40").unwrap().1, "/a.jpg");
         // Nothing of Fastly's: the next flow may hold.
@@ -272,6 +321,12 @@ mod tests {
             "-> akamai",
             "path=images/* -> width=1",
             "path= -> width=1",
+            "path=/a?b -> width=1",
+            "path=/ü/* -> width=1",
+            "query=v=1 -> width=1",
+            "zone=a.test:80 -> width=1",
+            "zone=http://a.test -> width=1",
+            "zone=*.a.test -> width=1",
             "path=/a path=/b -> width=1",
             "extension=html -> width=1",
             "extension= -> width=1",

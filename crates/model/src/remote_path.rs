@@ -46,8 +46,16 @@ impl RemotePath {
             return None;
         }
         let query = query.map_or(String::new(), |query| format!("?{query}"));
+        let options = match language {
+            Language::List => options.to_owned(),
+            // The whole segment may be encoded, and then it has no names and values yet.
+            Language::Fastly => {
+                let decoded = percent_decode_str(options).decode_utf8_lossy();
+                decoded.replace('%', "%25")
+            }
+        };
         Some(Self {
-            options: options.to_owned(),
+            options,
             language,
             source: format!("{source}{query}"),
             is_at_source: false,
@@ -108,6 +116,8 @@ mod tests {
             });
             assert_eq!(parsed, expected, "{path} {query:?}");
         }
+        let encoded = RemotePath::parse("fastly/width%3D1%26x=%2525/a.png", None).unwrap();
+        assert_eq!(encoded.options, "width=1&x=%2525");
         let spoken = RemotePath::parse("fastly/width=1&fit=crop/a.png", Some("v=2")).unwrap();
         assert_eq!(spoken.language, Language::Fastly);
         assert_eq!(

@@ -31,6 +31,11 @@ pub struct Transform {
     pub auto_width: Option<AutoWidth>,
     /// Multiplies `width`, `height` and pixels of `trim`. Above 0; the renderer has a ceiling.
     pub dpr: f64,
+    /// The width as a part of the image's own, above 0, instead of `width`. Only the parameters of Fastly
+    /// have it.
+    pub width_share: Option<f64>,
+    /// The height likewise.
+    pub height_share: Option<f64>,
     /// How the image meets its box.
     pub fit: Fit,
     /// What a crop keeps.
@@ -92,6 +97,8 @@ impl Default for Transform {
             height: None,
             auto_width: None,
             dpr: 1.0,
+            width_share: None,
+            height_share: None,
             fit: Fit::default(),
             gravity: Gravity::default(),
             zoom: 0.0,
@@ -406,9 +413,11 @@ pub enum Fit {
     Pad,
     /// Exactly the box, the ratio not kept.
     Squeeze,
-    /// Shrink as far as the box stays covered, never crop or enlarge. Only the parameters of Fastly have
-    /// it; its word is ours.
+    /// Shrink or enlarge to the smallest size which covers the box, uncropped. Only the parameters of
+    /// Fastly have this and the next; their words are ours.
     Outside,
+    /// Like `Outside` when larger than the box, else unchanged.
+    OutsideDown,
 }
 
 impl Fit {
@@ -427,6 +436,7 @@ impl Fit {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Outside => "outside",
+            Self::OutsideDown => "outside-down",
             other => word_of(&Self::WORDS, other),
         }
     }

@@ -59,9 +59,9 @@ pub(crate) fn fit(
 /// Whether a fit with one side leaves the image alone.
 fn unchanged(fit: Fit, wanted: u64, length: u64) -> bool {
     match fit {
-        Fit::ScaleDown | Fit::Crop | Fit::AspectCrop | Fit::Outside => wanted >= length,
+        Fit::ScaleDown | Fit::Crop | Fit::AspectCrop | Fit::OutsideDown => wanted >= length,
         Fit::ScaleUp => wanted <= length,
-        Fit::Contain | Fit::Cover | Fit::Pad | Fit::Squeeze => wanted == length,
+        Fit::Contain | Fit::Cover | Fit::Pad | Fit::Squeeze | Fit::Outside => wanted == length,
     }
 }
 
@@ -110,8 +110,8 @@ fn in_box(fit: Fit, image: Size, target: Size, gravity: Gravity) -> Geometry {
             }
         }
         Fit::Squeeze => whole(target),
-        Fit::Outside if covers => whole(outside(image, target)),
-        Fit::Outside => whole(image),
+        Fit::OutsideDown if !covers => whole(image),
+        Fit::Outside | Fit::OutsideDown => whole(outside(image, target)),
     }
 }
 
@@ -325,28 +325,36 @@ mod tests {
         fn no_size_is_empty_or_beyond_its_box(
             image in (1_u64..20_000, 1_u64..20_000),
             target in (1_u64..20_000, 1_u64..20_000),
-            which in 0_usize..9,
+            which in 0_usize..10,
         ) {
             use Fit::{
-                AspectCrop, Contain, Cover, Crop, Outside, Pad, ScaleDown, ScaleUp, Squeeze,
+                AspectCrop, Contain, Cover, Crop, Outside, OutsideDown, Pad, ScaleDown, ScaleUp,
+                Squeeze,
             };
-            let kinds =
-                [ScaleDown, Contain, ScaleUp, Cover, Crop, AspectCrop, Pad, Squeeze, Outside];
+            let kinds = [
+                ScaleDown, Contain, ScaleUp, Cover, Crop, AspectCrop, Pad, Squeeze, Outside,
+                OutsideDown,
+            ];
             let kind = kinds[which];
             let laid = fit(kind, image, (Some(target.0), Some(target.1)), Gravity::CENTER);
             let size = laid.size();
             proptest::prop_assert!(size.0 >= 1 && size.1 >= 1);
-            if !matches!(kind, ScaleUp | AspectCrop | Outside) {
+            if !matches!(kind, ScaleUp | AspectCrop | Outside | OutsideDown) {
                 proptest::prop_assert!(size.0 <= target.0 && size.1 <= target.1);
             }
             proptest::prop_assert!(laid.offset.0 + laid.cut.0 <= laid.scaled.0);
             proptest::prop_assert!(laid.offset.1 + laid.cut.1 <= laid.scaled.1);
-            if matches!(kind, ScaleDown | Crop | AspectCrop | Outside) {
+            if matches!(kind, ScaleDown | Crop | AspectCrop | OutsideDown) {
                 proptest::prop_assert!(size.0 <= image.0 && size.1 <= image.1);
             }
-            if kind == Outside {
+            if matches!(kind, Outside | OutsideDown) {
                 let covered = |size: Size| size.0 >= target.0 && size.1 >= target.1;
-                let right = if covered(image) { covered(size) } else { size == image };
+                let one_fits = size.0 == target.0 || size.1 == target.1;
+                let right = if kind == Outside || covered(image) {
+                    covered(size) && one_fits
+                } else {
+                    size == image
+                };
                 proptest::prop_assert!(right);
             }
         }

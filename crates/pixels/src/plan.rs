@@ -256,7 +256,14 @@ fn lay(
     let enlarged = |length: Option<u32>| {
         length.map(|length| ((f64::from(length) * dpr + 0.5).floor() as u64).max(1))
     };
-    let target = (enlarged(transform.width), enlarged(transform.height));
+    let side = |length, share: Option<f64>, own: u32| match share {
+        Some(share) => Some(((f64::from(own) * share * dpr).round() as u64).max(1)),
+        None => enlarged(length),
+    };
+    let target = (
+        side(transform.width, transform.width_share, image.0),
+        side(transform.height, transform.height_share, image.1),
+    );
     if target.0.is_some() != target.1.is_some() {
         match transform.fit {
             Fit::Cover => warnings.push(Warning::CoverNeedsBoth),

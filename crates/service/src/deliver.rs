@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use model::transform::{Format, Formats};
+use model::transform::{Format, Formats, Warning};
 use model::{
     Account, AccountHash, AccountId, Image, ImageId, InvalidSource, MediaType, Source, Timestamp,
     Transform, VariantName, signed_url,
@@ -11,7 +11,7 @@ use model::{
 use pixels::{Accepts, Header};
 use store::{Moment, OpenRendition, RenditionFile, RenditionKey};
 
-use crate::rendering::{Job, Rendered, Rendering, Tier, short};
+use crate::rendering::{Job, Rendered, Rendering, Tier, short, warnings_of};
 use crate::{ClientHints, Error, FetchError, HintsUsed, Service, images};
 
 /// A request for a rendition, parsed.
@@ -66,6 +66,8 @@ pub struct Delivered {
     pub negotiated: bool,
     /// Which hints the rendition depends on.
     pub hints_used: HintsUsed,
+    /// What was asked for and is ignored.
+    pub warnings: Vec<String>,
     account: AccountId,
     id: ImageId,
     moment: Moment,
@@ -192,10 +194,14 @@ impl Service {
         let image = self.catalog.image(&account.id, &delivery.id).await?;
         let image = image.ok_or(DeliveryError::ImageNotFound)?;
         let source = image.source.clone().ok_or(DeliveryError::ImageNotFound)?;
+        let mut warnings = Vec::new();
         let (transform, caching) = match &delivery.wanted {
             Wanted::Variant(name) => self.open_variant(&account, &image, name, delivery).await?,
             Wanted::Options(options) => {
-                open_flexible(&account, &image, options, self.settings.policy.formats())?
+                let formats = self.settings.policy.formats();
+                let (transform, ignored) = open_flexible(&account, &image, options, formats)?;
+                warnings = warnings_of(&ignored);
+                (transform, Caching::Public(account.config.browser_ttl))
             }
         };
         let uses_dpr = self.settings.remote.auto_width_uses_dpr;
@@ -235,6 +241,7 @@ impl Service {
             caching,
             negotiated,
             hints_used,
+            warnings,
             account: account.id,
             id: image.id,
             moment,
@@ -385,15 +392,14 @@ fn open_flexible(
     image: &Image,
     options: &str,
     formats: Formats,
-) -> Result<(Transform, Caching), DeliveryError> {
+) -> Result<(Transform, Vec<Warning>), DeliveryError> {
     if !account.config.flexible_variants {
         return Err(DeliveryError::FlexibleDisabled);
     }
     if image.require_signed_urls {
         return Err(DeliveryError::FlexiblePrivate);
     }
-    let (transform, _) = Transform::parse_list_of(options, formats)
+    let (transform, ignored) = Transform::parse_list_of(options, formats)
         .map_err(|error| DeliveryError::Options(error.to_string()))?;
-    let transform = transform.or_negotiated();
-    Ok((transform, Caching::Public(account.config.browser_ttl)))
+    Ok((transform.or_negotiated(), ignored))
 }

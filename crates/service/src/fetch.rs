@@ -223,10 +223,11 @@ impl Fetcher {
     }
 
     async fn request(&self, target: &Target, errand: &Errand<'_>) -> Result<Response, FetchError> {
-        let mut request = self
-            .client
-            .get(target.url.clone())
-            .headers(errand.headers.clone());
+        let (url, host) = self.reach.route(&target.url);
+        let mut request = self.client.get(url).headers(errand.headers.clone());
+        if let Some(host) = host {
+            request = request.header(header::HOST, host);
+        }
         if target.url.origin() == errand.url.origin() {
             request = request.headers(errand.secrets.clone());
         }

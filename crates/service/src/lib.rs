@@ -23,6 +23,7 @@ mod purge;
 mod remote;
 mod renderer;
 mod rendering;
+mod reservations;
 mod settings;
 mod sources;
 mod sweep;
@@ -72,6 +73,7 @@ pub struct Service {
     memory: memory::RenderMemory,
     /// Judges uploads: a lane of their own, so that deliveries to strangers cannot stop them.
     judge: Arc<Renderer>,
+    reservations: reservations::Reservations,
     /// Held while a variant changes. Other nodes are met by comparing before writing.
     variant_edits: Arc<tokio::sync::Mutex<()>>,
     /// For the bytes of uploads under way.
@@ -126,6 +128,7 @@ impl Service {
                 settings.render_threads,
                 settings.render_queue,
             )?),
+            reservations: reservations::Reservations::new(settings.blob_grace),
             variant_edits: Arc::default(),
             upload_memory: memory::Memory::new(settings.upload_memory_bytes),
             fetcher: Fetcher::new(&settings)?,

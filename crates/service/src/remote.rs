@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use model::remote_path::Language;
+use model::transform::fastly::{Offered, Spoken};
 use model::transform::{self, Format, InvalidOptions};
 use model::{RemotePath, SourceUrl, Transform, Zone};
 use pixels::Accepts;
@@ -10,7 +11,7 @@ use reqwest::header::HeaderMap;
 use store::RenditionKey;
 
 use crate::hints::{ClientHints, HintsUsed};
-use crate::rendering::{Asset, Job, Rendered, Rendering, short};
+use crate::rendering::{Asset, Job, Rendered, Rendering, short, warnings_of};
 use crate::sources::{Found, Known, SourceAsk};
 use crate::{DeliveryError, FetchError, Service};
 
@@ -109,9 +110,6 @@ impl RemoteRefusal {
     }
 }
 
-/// More are not told.
-const WARNINGS_MAX: usize = 8;
-
 impl Service {
     /// Whether remote images are offered at a host.
     pub fn has_zone(&self, host: &str) -> bool {
@@ -159,12 +157,22 @@ impl Service {
     ) -> Result<RemoteImage, DeliveryError> {
         let remote = &self.settings.remote;
         let options = &request.path.options;
-        let parsed = match request.path.language {
-            Language::List => Transform::parse_list_of(options, self.settings.policy.formats()),
-            Language::Fastly => Transform::parse_fastly(options),
+        let asked = match request.path.language {
+            Language::List => {
+                let parsed = Transform::parse_list_of(options, self.settings.policy.formats());
+                parsed.map(|(transform, ignored)| (transform, ignored, request.accepts))
+            }
+            Language::Fastly => {
+                let Accepts { avif, webp } = request.accepts;
+                let spoken = Spoken::parse(options, Offered { avif, webp });
+                spoken.map(|spoken| {
+                    let Offered { avif, webp } = spoken.offered;
+                    (spoken.transform, spoken.ignored, Accepts { avif, webp })
+                })
+            }
         };
-        let (transform, ignored) =
-            parsed.map_err(|error: InvalidOptions| DeliveryError::Options(error.to_string()))?;
+        let (transform, ignored, accepts) =
+            asked.map_err(|error: InvalidOptions| DeliveryError::Options(error.to_string()))?;
         let url = url?;
         let told = self.zone_configs().await?;
         let (told, strict) = (told.of(zone), remote.strict_path_segments);
@@ -174,13 +182,12 @@ impl Service {
         let fetch = WorkerFetch {
             url,
             transform,
-            accepts: request.accepts,
+            accepts,
             hints: request.hints,
             secrets: HeaderMap::new(),
         };
         let mut image = self.open_fetch(fetch).await?;
-        let told = ignored.iter().take(WARNINGS_MAX).map(ToString::to_string);
-        image.warnings.splice(0..0, told);
+        image.warnings.splice(0..0, warnings_of(&ignored));
         Ok(image)
     }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use model::Transform;
-use model::transform::Format;
+use model::transform::{Format, Warning};
 use pixels::{Accepts, Assets, Cancel, Engine, Header, RenditionFormat, Request};
 use quick_cache::sync::Cache;
 use ring::digest;
@@ -135,6 +135,15 @@ pub(crate) type Refusals = Cache<RenditionKey, Refusal>;
 pub(crate) struct Refusal {
     error: Arc<pixels::Error>,
     until: Instant,
+}
+
+/// More are not told.
+const WARNINGS_MAX: usize = 8;
+
+/// What is told of options which were ignored.
+pub(crate) fn warnings_of(ignored: &[Warning]) -> Vec<String> {
+    let told = ignored.iter().take(WARNINGS_MAX);
+    told.map(ToString::to_string).collect()
 }
 
 /// How many are remembered.

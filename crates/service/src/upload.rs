@@ -146,6 +146,10 @@ impl Service {
         } else {
             self.memory.share(needed).await?
         };
+        // What is no picture by its header is not written. What turns out to be broken is removed again:
+        // the two take about as long, and neither waits for the other.
+        let is_promising = self.engine.inspect(&bytes).is_ok();
+        let size = bytes.len() as u64;
         let job = {
             let (bytes, engine) = (bytes.clone(), self.engine.clone());
             let cancel = Cancel::at(Instant::now() + limits.render_deadline);
@@ -157,17 +161,30 @@ impl Service {
                 Ok((header, digest::digest(&digest::SHA256, &bytes)))
             }
         };
-        let judged: Result<_, pixels::Error> = self.judge.run(job).await?;
-        let (header, hash) = judged.map_err(Error::Unreadable)?;
+        let judging = async {
+            let judged: Result<_, pixels::Error> = self.judge.run(job).await?;
+            judged.map_err(Error::Unreadable)
+        };
+        let (judged, written) = if is_promising {
+            tokio::join!(judging, self.write(bytes))
+        } else {
+            match judging.await {
+                Ok(judged) => (Ok(judged), self.write(bytes).await),
+                Err(error) => return Err(error),
+            }
+        };
+        let (header, hash) = match judged {
+            Ok(judged) => judged,
+            Err(error) => {
+                if let Ok(blob) = &written {
+                    self.take_back(blob).await;
+                }
+                return Err(error);
+            }
+        };
+        let blob = written?;
         let mut sha256 = [0; 32];
         sha256.copy_from_slice(hash.as_ref());
-
-        let blob = BlobKey::generate();
-        let lapses = Timestamp::now().after(self.settings.blob_grace);
-        self.catalog.reserve_blob(&blob, lapses).await?;
-        let size = bytes.len() as u64;
-        // Whatever is left of a write which failed is the sweeper's: its reservation stays.
-        self.blobs.put(&blob, bytes).await?;
         Ok(Kept {
             source: Source {
                 blob,
@@ -181,6 +198,26 @@ impl Service {
         })
     }
 
+    /// Puts bytes into the blob store under a new reservation. Whatever is left of a write which fails is
+    /// the sweeper's: its reservation stays.
+    async fn write(&self, bytes: Bytes) -> Result<BlobKey, Error> {
+        let blob = self.reservations.take(&self.catalog).await?;
+        self.blobs.put(&blob, bytes).await?;
+        Ok(blob)
+    }
+
+    /// Removes bytes which no record will have. What fails here is left to the sweeper.
+    async fn take_back(&self, blob: &BlobKey) {
+        let keys = std::slice::from_ref(blob);
+        let mut deleted = self.blobs.delete(keys).await;
+        if deleted.is_ok() {
+            deleted = self.catalog.forget_blobs(keys).await;
+        }
+        if let Err(error) = deleted {
+            tracing::warn!(%blob, %error, "an unused blob is left to the sweeper");
+        }
+    }
+
     /// Room on the disk for so many bytes, if need be at the expense of renditions.
     async fn claim_space(&self, bytes: u64) -> Result<store::SpaceClaim, Error> {
         match self.disk_space.claim(bytes) {
@@ -192,8 +229,7 @@ impl Service {
         }
     }
 
-    /// Takes back the bytes of an upload whose record was refused. What fails here is left to the
-    /// sweeper. After an unknown outcome nothing is touched, since the record may be there.
+    /// Takes back the bytes of an upload whose record was refused. After an unknown outcome nothing is touched, since the record may be there.
     pub(crate) async fn discard(&self, blob: &BlobKey, cause: store::Error, id: &ImageId) -> Error {
         let refused = matches!(
             cause,
@@ -205,14 +241,7 @@ impl Service {
                 | store::Error::ReservationLapsed
         );
         if refused {
-            let keys = std::slice::from_ref(blob);
-            let mut deleted = self.blobs.delete(keys).await;
-            if deleted.is_ok() {
-                deleted = self.catalog.forget_blobs(keys).await;
-            }
-            if let Err(error) = deleted {
-                tracing::warn!(%blob, %error, "an unused blob is left to the sweeper");
-            }
+            self.take_back(blob).await;
         }
         match cause {
             store::Error::Taken => Error::ImageTaken(id.clone()),

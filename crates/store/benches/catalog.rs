@@ -142,7 +142,7 @@ async fn insert(catalog: &dyn Catalog, account: &AccountId, number: u64) {
     let blob = image.source.as_ref().map(|source| &source.blob);
     let blob = blob.expect("the image is no draft");
     catalog
-        .reserve_blob(blob, LATE)
+        .reserve_blobs(std::slice::from_ref(blob), LATE)
         .await
         .expect("a blob is reserved");
     catalog

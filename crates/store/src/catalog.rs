@@ -1,7 +1,7 @@
 //! Records about accounts, images, variants, signing keys and tokens.
 //!
 //! A blob is written before its record and removed after it. So that a crash between the two leaves
-//! nothing behind for ever, a blob is *reserved* first (`reserve_blob`); the transaction which
+//! nothing behind for ever, a blob is *reserved* first (`reserve_blobs`); the transaction which
 //! inserts the record takes the reservation with it, and `abandoned_blobs` hands out what was never
 //! taken, or was released by a deletion.
 
@@ -30,8 +30,8 @@ pub use sqlite::Sqlite;
 
 /// Names statements, and lists them all in `STATEMENTS` for the check at the start.
 macro_rules! statements {
-    ($($(#[$doc:meta])* $name:ident = $sql:expr;)*) => {
-        $($(#[$doc])* const $name: &str = $sql;)*
+    ($($(#[$doc:meta])* $visible:vis $name:ident = $sql:expr;)*) => {
+        $($(#[$doc])* $visible const $name: &str = $sql;)*
         pub(super) const STATEMENTS: &[&str] = &[$($name),*];
     };
 }
@@ -153,9 +153,9 @@ pub trait Catalog: Send + Sync {
     /// Deletes a variant. `NotFound` without it.
     async fn delete_variant(&self, account: &AccountId, name: &VariantName) -> Result<(), Error>;
 
-    /// Notes that bytes will be written under this key. Durable before it returns. If no record
-    /// takes the reservation until `not_before`, the blob counts as abandoned.
-    async fn reserve_blob(&self, key: &BlobKey, not_before: Timestamp) -> Result<(), Error>;
+    /// Notes that bytes will be written under these keys. Durable before it returns. If no record
+    /// takes a reservation until `not_before`, the blob counts as abandoned.
+    async fn reserve_blobs(&self, keys: &[BlobKey], not_before: Timestamp) -> Result<(), Error>;
 
     /// Inserts an image, or a draft, and takes the reservation of its blob, in one transaction
     /// which is durable before this returns. `uploaded` becomes strictly greater than that of any

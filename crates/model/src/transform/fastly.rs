@@ -4,7 +4,7 @@
 use percent_encoding::percent_decode_str;
 
 use super::parse::{InvalidOptions, Warning, printable};
-use super::{Amount, Colour, Fit, Flip, Format, Gravity, Quality, Rotate, Transform, Trim};
+use super::{Amount, Colour, Fit, Flip, Format, Quality, Rotate, Transform, Trim};
 
 /// The parameters which are understood.
 const NAMES: [&str; 18] = [
@@ -45,9 +45,18 @@ const OTHER_NAMES: [&str; 10] = [
 /// A factor of nothing at all would be one here, where 0 is "not said".
 const LEAST_FACTOR: f64 = 0.001;
 
+/// The largest part of an image which it can be asked to have.
+const SHARE_MAX: f64 = 100.0;
+
 /// Whether a query has a parameter which is understood.
 pub fn is_spoken(query: &str) -> bool {
     pairs(query).any(|(name, _)| NAMES.contains(&name))
+}
+
+/// The parameters of a query which are understood.
+pub fn understood(query: &str) -> String {
+    let pairs = query.split('&').filter(|pair| is_spoken(pair));
+    pairs.collect::<Vec<_>>().join("&")
 }
 
 /// What the origin is told of a query: the parameters which are not of that service. `None` if none is
@@ -67,10 +76,37 @@ fn pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
     pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")))
 }
 
-impl Transform {
-    /// Reads a query, and says which values made no sense. Only a query with none of the parameters is an
-    /// error: that service ignores what it does not understand.
-    pub fn parse_fastly(query: &str) -> Result<(Self, Vec<Warning>), InvalidOptions> {
+/// What a query asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Spoken {
+    /// What is to be made.
+    pub transform: Transform,
+    /// Which formats the client may get in place of the named or the standard one.
+    pub offered: Offered,
+    /// Parameters whose values made no sense.
+    pub ignored: Vec<Warning>,
+}
+
+/// Formats which not every client takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Offered {
+    /// AVIF.
+    pub avif: bool,
+    /// WebP.
+    pub webp: bool,
+}
+
+impl Offered {
+    const BOTH: Self = Self {
+        avif: true,
+        webp: true,
+    };
+}
+
+impl Spoken {
+    /// Reads a query from a client which takes these formats. Only a query with none of the parameters is
+    /// an error: that service ignores what it does not understand.
+    pub fn parse(query: &str, accepted: Offered) -> Result<Self, InvalidOptions> {
         if !is_spoken(query) {
             return Err(InvalidOptions::NoOption);
         }
@@ -85,7 +121,7 @@ impl Transform {
                 });
             }
         }
-        Ok((reading.finish(), warnings))
+        Ok(reading.finish(accepted, warnings))
     }
 }
 
@@ -95,6 +131,8 @@ struct Reading {
     fit: Option<Fit>,
     /// `disable=upscale` and `enable=upscale`.
     enlarges: Option<bool>,
+    /// `auto`.
+    offered: Offered,
 }
 
 impl Reading {
@@ -102,8 +140,8 @@ impl Reading {
     fn parameter(&mut self, name: &str, value: &str) -> Option<()> {
         let to = &mut self.transform;
         match name {
-            "width" => to.width = Some(length(value)?),
-            "height" => to.height = Some(length(value)?),
+            "width" => (to.width, to.width_share) = length(value)?,
+            "height" => (to.height, to.height_share) = length(value)?,
             "dpr" => to.dpr = number(value).filter(|dpr| *dpr > 0.0)?,
             "fit" => {
                 self.fit = Some(match value {
@@ -120,16 +158,25 @@ impl Reading {
                 let quality = number(first)?.round().clamp(1.0, 100.0);
                 to.quality = Some(Quality::Number(quality as u8));
             }
-            "format" => to.format = format(value.split(',').next()?)?,
+            "format" => {
+                to.format = format(value.split(',').next()?)?;
+                if value == "webpll" {
+                    // Without loss.
+                    to.quality = Some(Quality::Number(100));
+                }
+            }
             "auto" => {
                 let mut wanted = value.split(',');
-                if !wanted.all(|format| matches!(format, "webp" | "avif")) {
+                if !wanted
+                    .clone()
+                    .all(|format| matches!(format, "webp" | "avif"))
+                {
                     return None;
                 }
-                // What is named wins.
-                if to.format == Format::Standard {
-                    to.format = Format::Auto;
-                }
+                self.offered = Offered {
+                    avif: wanted.clone().any(|format| format == "avif"),
+                    webp: wanted.any(|format| format == "webp"),
+                };
             }
             "bg-color" => to.background = Some(colour(value)?),
             "blur" => to.blur = number(value).filter(|blur| *blur >= 0.0)?.min(250.0),
@@ -148,18 +195,35 @@ impl Reading {
         Some(())
     }
 
-    fn finish(self) -> Transform {
-        let fit = match (self.fit, self.enlarges) {
+    fn finish(self, accepted: Offered, ignored: Vec<Warning>) -> Spoken {
+        let is = |length: Option<u32>, share: Option<f64>| length.is_some() || share.is_some();
+        let mut transform = self.transform;
+        let is_box = is(transform.width, transform.width_share)
+            && is(transform.height, transform.height_share);
+        // With one side there is nothing to fit.
+        transform.fit = match (self.fit.filter(|_| is_box), self.enlarges) {
             (Some(Fit::Contain), Some(false)) => Fit::ScaleDown,
+            (Some(Fit::Outside), Some(false)) => Fit::OutsideDown,
             (Some(Fit::Cover), Some(false)) => Fit::Crop,
             (Some(fit), _) => fit,
             (None, Some(true)) => Fit::Contain,
             (None, _) => Fit::ScaleDown,
         };
-        Transform {
-            fit,
-            gravity: Gravity::CENTER,
-            ..self.transform
+        // What `auto` names comes before `format` where the client takes it.
+        let mut offered = if transform.format == Format::Auto {
+            Offered::BOTH
+        } else {
+            self.offered
+        };
+        offered.avif &= accepted.avif;
+        offered.webp &= accepted.webp;
+        if offered != Offered::default() {
+            transform.format = Format::Auto;
+        }
+        Spoken {
+            transform,
+            offered,
+            ignored,
         }
     }
 }
@@ -168,11 +232,18 @@ fn number(text: &str) -> Option<f64> {
     text.parse::<f64>().ok().filter(|value| value.is_finite())
 }
 
-/// Whole pixels. Parts of the image's own size (`0.5`, `50p`) are not understood.
-fn length(text: &str) -> Option<u32> {
-    let pixels = number(text).filter(|pixels| *pixels >= 1.0)?;
+/// Pixels, or a part of the image's own length: `0.5`, or `50p` for so many hundredths.
+fn length(text: &str) -> Option<(Option<u32>, Option<f64>)> {
+    let share = |share: f64| (share > 0.0 && share <= SHARE_MAX).then_some((None, Some(share)));
+    if let Some(percent) = text.strip_suffix('p') {
+        return share(number(percent)? / 100.0);
+    }
+    let pixels = number(text)?;
+    if pixels < 1.0 {
+        return share(pixels);
+    }
     let pixels = pixels.round();
-    (pixels <= f64::from(u32::MAX)).then_some(pixels as u32)
+    (pixels <= f64::from(u32::MAX)).then_some((Some(pixels as u32), None))
 }
 
 /// -100 to 100 as a factor, 0 being neutral.
@@ -253,12 +324,25 @@ mod tests {
             ),
             ("width=3&height=2&fit=cover", "fit=outside,height=2,width=3"),
             ("width=3&height=2&fit=crop", "fit=cover,height=2,width=3"),
-            ("width=3&fit=crop&disable=upscale", "fit=crop,width=3"),
-            ("fit=bounds&disable=upscale&width=3", "width=3"),
+            (
+                "width=3&height=2&fit=crop&disable=upscale",
+                "fit=crop,height=2,width=3",
+            ),
+            (
+                "fit=bounds&disable=upscale&width=3&height=2",
+                "height=2,width=3",
+            ),
+            (
+                "width=3&height=2&fit=cover&disable=upscale",
+                "fit=outside-down,height=2,width=3",
+            ),
+            ("width=3&fit=crop", "width=3"),
+            ("width=0.5&height=250p", "height-share=2.5,width-share=0.5"),
+            ("width=5&width=0.5", "width-share=0.5"),
             ("width=3&enable=upscale", "fit=contain,width=3"),
             ("width=3&dpr=2&quality=70,60", "dpr=2,quality=70,width=3"),
-            ("format=pjpg&auto=webp", "format=jpeg"),
-            ("auto=webp,avif", "format=auto"),
+            ("format=pjpg", "format=jpeg"),
+            ("format=webpll", "format=webp,quality=100"),
             ("bg-color=ff0000", "background=#ff0000"),
             ("bg-color=255,0,0", "background=#ff0000"),
             ("brightness=-50&contrast=100", "brightness=0.5,contrast=2"),
@@ -272,17 +356,76 @@ mod tests {
             ("width=3&width=4", "width=4"),
             ("width=%34", "width=4"),
         ] {
-            let (transform, ignored) = Transform::parse_fastly(query).unwrap();
-            assert_eq!(transform.to_string(), printed, "{query}");
-            assert_eq!(ignored, [], "{query}");
+            let spoken = Spoken::parse(query, Offered::BOTH).unwrap();
+            assert_eq!(spoken.transform.to_string(), printed, "{query}");
+            assert_eq!(spoken.ignored, [], "{query}");
+        }
+    }
+
+    #[test]
+    fn auto_offers_what_it_names_and_the_client_takes() {
+        let (avif, webp) = (true, true);
+        for (query, accepted, format, offered) in [
+            (
+                "auto=webp",
+                Offered { avif, webp },
+                Format::Auto,
+                Offered { avif: false, webp },
+            ),
+            (
+                "auto=webp",
+                Offered { avif, webp: false },
+                Format::Standard,
+                Offered::default(),
+            ),
+            (
+                "auto=avif",
+                Offered { avif: false, webp },
+                Format::Standard,
+                Offered::default(),
+            ),
+            ("auto=webp,avif", Offered::BOTH, Format::Auto, Offered::BOTH),
+            (
+                "format=pjpg&auto=webp",
+                Offered::BOTH,
+                Format::Auto,
+                Offered { avif: false, webp },
+            ),
+            (
+                "format=pjpg&auto=webp",
+                Offered::default(),
+                Format::Jpeg,
+                Offered::default(),
+            ),
+            (
+                "format=auto&auto=webp",
+                Offered::BOTH,
+                Format::Auto,
+                Offered::BOTH,
+            ),
+            (
+                "format=auto",
+                Offered::default(),
+                Format::Auto,
+                Offered::default(),
+            ),
+        ] {
+            let spoken = Spoken::parse(query, accepted).unwrap();
+            assert_eq!(
+                (spoken.transform.format, spoken.offered),
+                (format, offered),
+                "{query}"
+            );
         }
     }
 
     #[test]
     fn what_makes_no_sense_is_ignored_and_told() {
         for query in [
-            "width=0.5",
-            "width=50p",
+            "width=0",
+            "width=0p",
+            "width=1e9p",
+            "width=1e99",
             "width=-1",
             "fit=fill",
             "format=mp4",
@@ -296,9 +439,9 @@ mod tests {
             "disable=x",
             "dpr=0",
         ] {
-            let (transform, ignored) = Transform::parse_fastly(query).unwrap();
-            assert_eq!(transform, Transform::default(), "{query}");
-            assert_eq!(ignored.len(), 1, "{query}");
+            let spoken = Spoken::parse(query, Offered::BOTH).unwrap();
+            assert_eq!(spoken.transform, Transform::default(), "{query}");
+            assert_eq!(spoken.ignored.len(), 1, "{query}");
         }
     }
 
@@ -308,7 +451,7 @@ mod tests {
         assert_eq!(without("width=1&fit=crop"), None);
         assert!(is_spoken("v=1&frame=1"));
         assert!(!is_spoken("widths=1&crop=1:1"));
-        let nothing = Transform::parse_fastly("v=1");
+        let nothing = Spoken::parse("v=1", Offered::BOTH);
         assert_eq!(nothing, Err(InvalidOptions::NoOption));
     }
 }

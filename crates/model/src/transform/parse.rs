@@ -653,6 +653,8 @@ mod tests {
                 // Lists do not have them.
                 border: None,
                 draw: Vec::new(),
+                width_share: None,
+                height_share: None,
                 fit: *choices[0].get(&[Fit::ScaleDown, Fit::Cover, Fit::Squeeze, Fit::AspectCrop]),
                 flip: *choices[1].get(&[Flip::None, Flip::Horizontal, Flip::Both]),
                 rotate: *choices[2].get(&[Rotate::None, Rotate::Quarter, Rotate::ThreeQuarters]),

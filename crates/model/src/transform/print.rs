@@ -32,6 +32,15 @@ impl fmt::Display for Transform {
                 add(name, length.to_string());
             }
         }
+        let shares = [
+            ("height-share", self.height_share),
+            ("width-share", self.width_share),
+        ];
+        for (name, share) in shares {
+            if let Some(share) = share {
+                add(name, share.to_string());
+            }
+        }
         if let Some(auto) = &self.auto_width {
             add("width", "auto".to_owned());
             let default = AutoWidth::default();

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
+use reqwest::Url;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use tokio::sync::Semaphore;
 
@@ -83,6 +84,24 @@ impl Network {
 }
 
 impl Reach {
+    /// What is asked for, and the host which is named to the origin if it is another. A host whose address
+    /// is given with a port is connected to there alone, whatever port it is named with: the client would
+    /// take that one.
+    pub(super) fn route(&self, url: &Url) -> (Url, Option<String>) {
+        let mut routed = url.clone();
+        let host = url.host_str().unwrap_or_default();
+        let fixed = self
+            .hosts
+            .get(host)
+            .is_some_and(|address| address.port() != 0);
+        match url.port() {
+            Some(port) if fixed && routed.set_port(None).is_ok() => {
+                (routed, Some(format!("{host}:{port}")))
+            }
+            _ => (routed, None),
+        }
+    }
+
     /// Whether a connection to this address may be opened.
     pub(super) fn allows(&self, address: IpAddr) -> bool {
         // An IPv4 address in the clothes of IPv6 is the IPv4 address.

@@ -400,10 +400,11 @@ impl Catalog for Postgres {
         .await
     }
 
-    async fn reserve_blob(&self, key: &BlobKey, not_before: Timestamp) -> Result<(), Error> {
+    async fn reserve_blobs(&self, keys: &[BlobKey], not_before: Timestamp) -> Result<(), Error> {
+        let keys = keys.to_vec();
         self.write(
             Change::Nothing,
-            work!([key] | writing | sweep::reserve(writing.connection, &key, not_before)),
+            work!([keys] | writing | sweep::reserve(writing.connection, &keys, not_before)),
         )
         .await
     }

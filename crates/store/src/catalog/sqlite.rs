@@ -329,10 +329,10 @@ impl Catalog for Sqlite {
         .await
     }
 
-    async fn reserve_blob(&self, key: &BlobKey, not_before: Timestamp) -> Result<(), Error> {
-        let key = key.clone();
+    async fn reserve_blobs(&self, keys: &[BlobKey], not_before: Timestamp) -> Result<(), Error> {
+        let keys = keys.to_vec();
         self.write(Touched::Nothing, move |writing| {
-            sweep::reserve(writing, &key, not_before)
+            sweep::reserve(writing, &keys, not_before)
         })
         .await
     }

@@ -100,7 +100,10 @@ pub(crate) fn blob(image: &Image) -> BlobKey {
 }
 
 pub(crate) async fn reserve(catalog: &dyn Catalog, source: &Source) {
-    catalog.reserve_blob(&source.blob, LATE).await.unwrap();
+    catalog
+        .reserve_blobs(std::slice::from_ref(&source.blob), LATE)
+        .await
+        .unwrap();
 }
 
 /// Reserves and inserts, as an upload does.

@@ -329,7 +329,10 @@ async fn on_postgres_what_was_acknowledged_survives_a_crash_of_the_server() {
     let images = upload_some(&catalog, &account, 10).await;
     for _ in 0..3 {
         let next = image(&ImageId::generate(false).to_string());
-        catalog.reserve_blob(&blob(&next), LATE).await.unwrap();
+        catalog
+            .reserve_blobs(std::slice::from_ref(&blob(&next)), LATE)
+            .await
+            .unwrap();
         let (crashed, inserted) = tokio::join!(
             async { tokio::task::block_in_place(|| server.crash()) },
             catalog.insert_image(&account, next.clone(), None)

@@ -67,7 +67,10 @@ pub(crate) async fn a_reservation_is_taken_or_lapses(catalog: &dyn Catalog) {
     let uploads = (0..MANY).map(|number| async move {
         let image = image(&format!("image {number}"));
         let key = blob(&image);
-        catalog.reserve_blob(&key, at(10)).await.unwrap();
+        catalog
+            .reserve_blobs(std::slice::from_ref(&key), at(10))
+            .await
+            .unwrap();
         let (inserted, swept) = tokio::join!(
             catalog.insert_image(account, image, None),
             catalog.abandoned_blobs(at(10), 1_000)

@@ -343,7 +343,11 @@ pub(crate) async fn a_closed_catalog_is_read_and_not_written(catalog: &dyn Porta
     let closed = |outcome: Result<(), Error>| {
         assert!(matches!(outcome, Err(Error::Closed)), "{outcome:?}");
     };
-    closed(catalog.reserve_blob(&source().blob, LATE).await);
+    closed(
+        catalog
+            .reserve_blobs(std::slice::from_ref(&source().blob), LATE)
+            .await,
+    );
     let mut late = image("b");
     late.source = Some(reserved);
     closed(catalog.insert_image(&owner, late, None).await.map(drop));

@@ -118,7 +118,10 @@ async fn queued_writes_are_finished_before_the_catalog_closes() {
     let account = new_account(&catalog).await;
     let images: Vec<_> = (0..40).map(|number| image(&number.to_string())).collect();
     for image in &images {
-        catalog.reserve_blob(&blob(image), LATE).await.unwrap();
+        catalog
+            .reserve_blobs(std::slice::from_ref(&blob(image)), LATE)
+            .await
+            .unwrap();
     }
     let inserts = images
         .iter()
@@ -205,7 +208,10 @@ async fn one_failing_write_does_not_fail_those_beside_it() {
         })
         .collect();
     for image in &images {
-        catalog.reserve_blob(&blob(image), LATE).await.unwrap();
+        catalog
+            .reserve_blobs(std::slice::from_ref(&blob(image)), LATE)
+            .await
+            .unwrap();
     }
     let inserts = images
         .iter()
@@ -233,13 +239,16 @@ async fn a_write_happens_though_its_caller_goes_away() {
     let catalog = open(&path).await;
     let account = new_account(&catalog).await;
     let image = image("a");
-    catalog.reserve_blob(&blob(&image), LATE).await.unwrap();
+    catalog
+        .reserve_blobs(std::slice::from_ref(&blob(&image)), LATE)
+        .await
+        .unwrap();
     let insert = catalog.insert_image(&account, image.clone(), None);
     // Polled once, which queues it, and dropped.
     drop(insert.now_or_never());
     // Writes are done in order, so this one comes after it.
     catalog
-        .reserve_blob(&model::BlobKey::generate(), LATE)
+        .reserve_blobs(std::slice::from_ref(&model::BlobKey::generate()), LATE)
         .await
         .unwrap();
     let found = catalog.image(&account, &image.id).await.unwrap();
@@ -255,7 +264,7 @@ async fn a_foreign_lock_is_waited_for() {
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let image = image("a");
     let key = blob(&image);
-    let reserving = catalog.reserve_blob(&key, LATE);
+    let reserving = catalog.reserve_blobs(std::slice::from_ref(&key), LATE);
     let mut reserving = std::pin::pin!(reserving);
     tokio::select! {
         biased;

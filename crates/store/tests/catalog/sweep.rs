@@ -7,7 +7,10 @@ pub(crate) async fn a_reservation_lapses(catalog: &dyn Catalog) {
     let account = new_account(catalog).await;
     let image = image("a");
     let key = blob(&image);
-    catalog.reserve_blob(&key, at(100)).await.unwrap();
+    catalog
+        .reserve_blobs(std::slice::from_ref(&key), at(100))
+        .await
+        .unwrap();
     assert_eq!(catalog.abandoned_blobs(at(99), 10).await.unwrap(), []);
     let abandoned = catalog.abandoned_blobs(at(100), 10).await.unwrap();
     assert_eq!(abandoned, [key]);
@@ -23,7 +26,10 @@ pub(crate) async fn a_reservation_is_taken_once(catalog: &dyn Catalog) {
     let account = new_account(catalog).await;
     let image = image("a");
     let key = blob(&image);
-    catalog.reserve_blob(&key, at(100)).await.unwrap();
+    catalog
+        .reserve_blobs(std::slice::from_ref(&key), at(100))
+        .await
+        .unwrap();
     // Its time is over, but nobody has swept it away yet.
     catalog
         .insert_image(&account, image.clone(), None)
@@ -57,7 +63,10 @@ pub(crate) async fn a_deletion_releases_the_blob_later(catalog: &dyn Catalog) {
 pub(crate) async fn abandoned_blobs_are_handed_out_until_forgotten(catalog: &dyn Catalog) {
     let mut keys: Vec<_> = (0..5).map(|_| BlobKey::generate()).collect();
     for key in &keys {
-        catalog.reserve_blob(key, at(10)).await.unwrap();
+        catalog
+            .reserve_blobs(std::slice::from_ref(key), at(10))
+            .await
+            .unwrap();
     }
     assert_eq!(catalog.abandoned_blobs(at(10), 3).await.unwrap().len(), 3);
     let mut handed_out = Vec::new();
@@ -79,7 +88,10 @@ pub(crate) async fn a_forgotten_reservation_is_gone(catalog: &dyn Catalog) {
     let account = new_account(catalog).await;
     let image = image("a");
     let key = blob(&image);
-    catalog.reserve_blob(&key, at(10)).await.unwrap();
+    catalog
+        .reserve_blobs(std::slice::from_ref(&key), at(10))
+        .await
+        .unwrap();
     catalog
         .forget_blobs(std::slice::from_ref(&key))
         .await
@@ -97,7 +109,10 @@ pub(crate) async fn a_known_blob_is_known(catalog: &dyn Catalog) {
     let image = image("a");
     let key = blob(&image);
     assert!(!catalog.knows_blob(&key).await.unwrap());
-    catalog.reserve_blob(&key, at(10)).await.unwrap();
+    catalog
+        .reserve_blobs(std::slice::from_ref(&key), at(10))
+        .await
+        .unwrap();
     assert!(catalog.knows_blob(&key).await.unwrap());
     let image = catalog.insert_image(&account, image, None).await.unwrap();
     assert!(catalog.knows_blob(&key).await.unwrap());

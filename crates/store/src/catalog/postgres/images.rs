@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use futures_util::future::try_join_all;
+use futures_util::future::{try_join, try_join_all, try_join4};
 use model::{AccountId, Creator, Filename, Image, ImageId, Metadata, Source, Timestamp};
 
 use super::pool::Connection;
@@ -51,6 +51,13 @@ statements! {
         "INSERT INTO creator_counts (account, creator_hash, slot, images) VALUES ($1, $2, $3, $4)
          ON CONFLICT (account, creator_hash, slot) DO UPDATE
          SET images = creator_counts.images + excluded.images";
+    COUNT_CREATORS =
+        "INSERT INTO creator_counts (account, creator_hash, slot, images)
+         SELECT $1, creator_hash, $3, images
+         FROM unnest($2::bytea[], $4::bigint[]) AS counted (creator_hash, images)
+         ORDER BY creator_hash
+         ON CONFLICT (account, creator_hash, slot) DO UPDATE
+         SET images = creator_counts.images + excluded.images";
     FORGET_CREATOR =
         "DELETE FROM creator_counts
          WHERE account = $1 AND creator_hash = $2 AND slot = $3 AND images = 0";
@@ -77,10 +84,15 @@ pub(super) async fn insert(
     let connection = writing.connection;
     let account = account_with_place(connection, account, images_max).await?;
     image.uploaded = moment(writing, account, image.uploaded).await?;
-    if let Some(source) = &image.source {
-        sweep::take(connection, &source.blob).await?;
-    }
-    let pk = write_row(connection, INSERT, account, &image).await?;
+    connection.prepare(&[sweep::TAKE, INSERT]).await?;
+    let taking = async {
+        match &image.source {
+            Some(source) => sweep::take(connection, &source.blob).await,
+            None => Ok(()),
+        }
+    };
+    let inserting = write_row(connection, INSERT, account, &image);
+    let ((), pk) = try_join(taking, inserting).await?;
     if !image.is_draft() {
         require_place(connection, account, images_max).await?;
         appear(connection, account, pk, &image).await?;
@@ -177,12 +189,20 @@ pub(super) async fn delete_row(
     image: &Image,
     not_before: Timestamp,
 ) -> Result<(), Error> {
-    connection.execute(DELETE, &[&pk]).await?;
-    if let Some(source) = &image.source {
-        sweep::release(connection, &source.blob, not_before).await?;
-        leaves::delete(connection, account, image).await?;
-        count(connection, account, image, -1).await?;
-    }
+    let deleting = async {
+        connection.execute(DELETE, &[&pk]).await?;
+        Ok(())
+    };
+    let Some(source) = &image.source else {
+        return deleting.await;
+    };
+    // In this order on the wire, without waiting for each answer.
+    let statements = [DELETE, sweep::RELEASE, leaves::DELETE, COUNT_CREATOR, COUNT];
+    connection.prepare(&statements).await?;
+    let releasing = sweep::release(connection, &source.blob, not_before);
+    let leaving = leaves::delete(connection, account, image);
+    let counting = count(connection, account, image, -1);
+    try_join4(deleting, releasing, leaving, counting).await?;
     Ok(())
 }
 
@@ -193,30 +213,31 @@ pub(super) async fn insert_all(
     images: &[(i64, &Image)],
 ) -> Result<(), Error> {
     // Prepared before all of them ask for it at once.
-    connection.statement(INSERT).await?;
+    connection.prepare(&[INSERT, leaves::INSERT]).await?;
     let inserted = images
         .iter()
         .map(|(account, image)| write_row(connection, INSERT, *account, image));
     let pks = try_join_all(inserted).await?;
-    leaves::prepare(connection).await?;
     let rows = images.iter().zip(&pks);
     let visible = rows.filter(|((_, image), _)| !image.is_draft());
     let leaves =
         visible.map(|((account, image), pk)| leaves::insert(connection, *account, *pk, image));
     try_join_all(leaves).await?;
-    let mut creators: BTreeMap<(i64, Vec<u8>), i64> = BTreeMap::new();
+    let mut creators: BTreeMap<i64, BTreeMap<Vec<u8>, i64>> = BTreeMap::new();
     let mut accounts: BTreeMap<i64, (i64, i64)> = BTreeMap::new();
     for (account, image) in images.iter().filter(|(_, image)| !image.is_draft()) {
         let hash = rows::creator_hash(image.creator.as_ref());
-        *creators.entry((*account, hash)).or_default() += 1;
+        let of_account = creators.entry(*account).or_default();
+        *of_account.entry(hash).or_default() += 1;
         let (number, last) = accounts.entry(*account).or_default();
         *number += 1;
         *last = image.uploaded.micros().max(*last);
     }
     let slot = connection.slot();
-    for ((account, hash), number) in creators {
+    for (account, numbers) in creators {
+        let (hashes, numbers): (Vec<_>, Vec<_>) = numbers.into_iter().unzip();
         connection
-            .execute(COUNT_CREATOR, &[&account, &hash, &slot, &number])
+            .execute(COUNT_CREATORS, &[&account, &hashes, &slot, &numbers])
             .await?;
     }
     for (account, (number, last)) in accounts {
@@ -346,8 +367,12 @@ async fn appear(
     pk: i64,
     image: &Image,
 ) -> Result<(), Error> {
-    leaves::insert(connection, account, pk, image).await?;
-    count(connection, account, image, 1).await
+    // In this order on the wire, without waiting for each answer.
+    let statements = [leaves::INSERT, COUNT_CREATOR, COUNT];
+    connection.prepare(&statements).await?;
+    let entering = leaves::insert(connection, account, pk, image);
+    try_join(entering, count(connection, account, image, 1)).await?;
+    Ok(())
 }
 
 async fn count(
@@ -356,11 +381,15 @@ async fn count(
     image: &Image,
     change: i64,
 ) -> Result<(), Error> {
-    count_creator(connection, account, image.creator.as_ref(), change).await?;
-    let (slot, uploaded) = (connection.slot(), image.uploaded.micros());
-    connection
-        .execute(COUNT, &[&account, &slot, &change, &uploaded])
-        .await?;
+    let of_creator = count_creator(connection, account, image.creator.as_ref(), change);
+    let of_account = async {
+        let (slot, uploaded) = (connection.slot(), image.uploaded.micros());
+        connection
+            .execute(COUNT, &[&account, &slot, &change, &uploaded])
+            .await?;
+        Ok(())
+    };
+    try_join(of_creator, of_account).await?;
     Ok(())
 }
 

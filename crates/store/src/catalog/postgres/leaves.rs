@@ -10,11 +10,11 @@ use crate::Error;
 use crate::catalog::leaves::{Candidate, Keys, Leaf, Range, each};
 
 statements! {
-    INSERT =
+    pub(super) INSERT =
         "INSERT INTO leaves (account, path, value, uploaded, image)
          SELECT $1, path, value, $4, $5 FROM unnest($2::bytea[], $3::bytea[]) AS leaf (path, value)
          ON CONFLICT DO NOTHING";
-    DELETE =
+    pub(super) DELETE =
         "DELETE FROM leaves USING unnest($2::bytea[], $3::bytea[]) AS leaf (path, value)
          WHERE leaves.account = $1 AND leaves.path = leaf.path AND leaves.value = leaf.value
              AND leaves.uploaded = $4";
@@ -32,12 +32,6 @@ statements! {
     BETWEEN =
         "SELECT uploaded, image FROM leaves
          WHERE account = $1 AND path = $2 AND value >= $3 AND value <= $4";
-}
-
-/// So that many inserts at once do not all prepare it.
-pub(super) async fn prepare(connection: &Connection) -> Result<(), Error> {
-    connection.statement(INSERT).await?;
-    Ok(())
 }
 
 pub(super) async fn insert(

@@ -113,6 +113,18 @@ impl Connection {
         Ok(statement)
     }
 
+    /// Prepares statements which are to be sent without waiting for each other: one which had to be prepared
+    /// first would come after the next.
+    pub(super) async fn prepare(
+        &self,
+        statements: &[&'static str],
+    ) -> Result<(), tokio_postgres::Error> {
+        for sql in statements {
+            self.statement(sql).await?;
+        }
+        Ok(())
+    }
+
     fn known(&self) -> std::sync::MutexGuard<'_, HashMap<&'static str, Statement>> {
         self.statements
             .lock()

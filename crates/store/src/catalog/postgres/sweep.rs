@@ -7,9 +7,11 @@ use super::{rows, statements, taken_or};
 use crate::Error;
 
 statements! {
-    RESERVE = "INSERT INTO loose_blobs (blob, released, not_before) VALUES ($1, FALSE, $2)";
-    TAKE = "DELETE FROM loose_blobs WHERE blob = $1 AND NOT released";
-    RELEASE =
+    RESERVE =
+        "INSERT INTO loose_blobs (blob, released, not_before)
+         SELECT blob, FALSE, $2 FROM unnest($1::bytea[]) AS new (blob)";
+    pub(super) TAKE = "DELETE FROM loose_blobs WHERE blob = $1 AND NOT released";
+    pub(super) RELEASE =
         "INSERT INTO loose_blobs (blob, released, not_before) VALUES ($1, TRUE, $2)
          ON CONFLICT (blob) DO UPDATE SET released = TRUE, not_before = excluded.not_before";
     // What a transaction is taking at this moment is left to the next sweep.
@@ -34,12 +36,12 @@ statements! {
 
 pub(super) async fn reserve(
     connection: &Connection,
-    key: &BlobKey,
+    keys: &[BlobKey],
     not_before: Timestamp,
 ) -> Result<(), Error> {
-    let blob = key.bytes().as_slice();
+    let blobs: Vec<&[u8]> = keys.iter().map(|key| key.bytes().as_slice()).collect();
     let reserved = connection
-        .execute(RESERVE, &[&blob, &not_before.micros()])
+        .execute(RESERVE, &[&blobs, &not_before.micros()])
         .await;
     reserved.map(drop).map_err(taken_or)
 }

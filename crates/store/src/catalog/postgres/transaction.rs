@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, join};
 use tokio::time::timeout;
 use tokio_postgres::error::SqlState;
 
@@ -48,10 +48,10 @@ pub(super) async fn read_snapshot<T>(
         let mut connection = pool.lend().await?;
         connection.mark_busy();
         let outcome = in_time(async {
-            connection
-                .batch("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-                .await?;
-            work(&connection).await
+            let begin = connection.batch("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
+            let (begun, result) = join(begin, work(&connection)).await;
+            begun?;
+            result
         })
         .await;
         let ended = end(&mut connection, "COMMIT").await;
@@ -79,8 +79,10 @@ pub(super) async fn write<T>(
             is_repeated: repeats > 0,
         };
         let outcome = in_time(async {
-            writing.connection.batch("BEGIN").await?;
-            let result = work(&writing).await?;
+            // The first statement is on its way before the server has answered the beginning.
+            let (begun, result) = join(writing.connection.batch("BEGIN"), work(&writing)).await;
+            begun?;
+            let result = result?;
             change.note(writing.connection).await?;
             Ok(result)
         })

@@ -31,12 +31,15 @@ statements! {
 
 pub(super) fn reserve(
     writing: &Writing<'_>,
-    key: &BlobKey,
+    keys: &[BlobKey],
     not_before: Timestamp,
 ) -> Result<(), Error> {
     let mut statement = writing.connection.prepare_cached(RESERVE)?;
-    let reserved = statement.execute(params![Blob(key.clone()), not_before.micros()]);
-    reserved.map(drop).map_err(taken_or)
+    for key in keys {
+        let reserved = statement.execute(params![Blob(key.clone()), not_before.micros()]);
+        reserved.map_err(taken_or)?;
+    }
+    Ok(())
 }
 
 /// A record takes the reservation of its blob.

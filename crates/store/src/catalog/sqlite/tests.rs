@@ -30,7 +30,11 @@ async fn limit_pages(catalog: &Sqlite, pages: i64) {
 
 async fn reserve_many(catalog: &Sqlite) -> Vec<Result<(), Error>> {
     let keys: Vec<_> = (0..1_000).map(|_| BlobKey::generate()).collect();
-    join_all(keys.iter().map(|key| catalog.reserve_blob(key, LATE))).await
+    join_all(
+        keys.iter()
+            .map(|key| catalog.reserve_blobs(std::slice::from_ref(key), LATE)),
+    )
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -59,7 +63,7 @@ async fn a_panicking_job_fails_alone() {
         catalog.write(Touched::Nothing, |_| -> Result<(), Error> {
             panic!("out of luck")
         }),
-        catalog.reserve_blob(&key, LATE)
+        catalog.reserve_blobs(std::slice::from_ref(&key), LATE)
     );
     let text = match panicked {
         Err(Error::Database(cause)) => cause.to_string(),
@@ -83,7 +87,10 @@ async fn a_failing_commit_fails_every_job() {
         Ok(())
     });
     let key = BlobKey::generate();
-    let (broken, reserved) = tokio::join!(broken, catalog.reserve_blob(&key, LATE));
+    let (broken, reserved) = tokio::join!(
+        broken,
+        catalog.reserve_blobs(std::slice::from_ref(&key), LATE)
+    );
     assert!(matches!(broken, Err(Error::Database(_))), "{broken:?}");
     // It may have been in the same transaction, or in the next.
     assert_eq!(
@@ -92,7 +99,10 @@ async fn a_failing_commit_fails_every_job() {
         "{reserved:?}"
     );
     let next = BlobKey::generate();
-    catalog.reserve_blob(&next, LATE).await.unwrap();
+    catalog
+        .reserve_blobs(std::slice::from_ref(&next), LATE)
+        .await
+        .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -176,7 +186,7 @@ async fn a_page_is_full_where_a_frequent_range_begins_sparse() {
             for number in 1..14_000 {
                 let image = numbered(number, i64::from(matches(number)));
                 let blob = image.source.as_ref().map(|source| &source.blob);
-                sweep::reserve(writing, blob.unwrap(), LATE)?;
+                sweep::reserve(writing, std::slice::from_ref(blob.unwrap()), LATE)?;
                 images::insert(writing, &id, image, None)?;
             }
             Ok(())

@@ -1,0 +1,105 @@
+//! Keys of blobs which are reserved before anybody uploads, so that an upload need not wait for it.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use model::{BlobKey, Timestamp};
+use store::Catalog;
+
+use crate::Error;
+
+/// Reserved at a time.
+const BATCH: usize = 32;
+
+/// With fewer left, more are reserved before they are needed.
+const LOW: usize = 8;
+
+/// Keys which nobody uses yet. What is left of them when the server ends is the sweeper's.
+#[derive(Clone)]
+pub(crate) struct Reservations(Arc<Inner>);
+
+struct Inner {
+    /// The oldest first.
+    keys: Mutex<VecDeque<Reserved>>,
+    /// Held while keys are reserved, so that waiting callers share them.
+    reserving: tokio::sync::Mutex<()>,
+    /// How long a reservation lasts.
+    grace: Duration,
+}
+
+struct Reserved {
+    key: BlobKey,
+    at: Timestamp,
+}
+
+impl Reservations {
+    pub(crate) fn new(grace: Duration) -> Self {
+        Self(Arc::new(Inner {
+            keys: Mutex::default(),
+            reserving: tokio::sync::Mutex::default(),
+            grace,
+        }))
+    }
+
+    /// A key whose reservation is durable, and lasts for three quarters of the grace unless reserving takes
+    /// long.
+    pub(crate) async fn take(&self, catalog: &Arc<dyn Catalog>) -> Result<BlobKey, Error> {
+        if let Some(key) = self.fresh() {
+            self.fill(catalog);
+            return Ok(key);
+        }
+        let _turn = self.0.reserving.lock().await;
+        if let Some(key) = self.fresh() {
+            return Ok(key);
+        }
+        let key = BlobKey::generate();
+        self.reserve(catalog, Some(&key)).await?;
+        Ok(key)
+    }
+
+    /// The oldest key which is not too old to begin with.
+    fn fresh(&self) -> Option<BlobKey> {
+        let now = Timestamp::now();
+        let mut keys = self.keys();
+        std::iter::from_fn(|| keys.pop_front())
+            .find(|reserved| reserved.at <= now && now < reserved.at.after(self.0.grace / 4))
+            .map(|reserved| reserved.key)
+    }
+
+    /// Reserves more if few are left. What fails here fails again for whoever needs a key.
+    fn fill(&self, catalog: &Arc<dyn Catalog>) {
+        if self.keys().len() >= LOW || self.0.reserving.try_lock().is_err() {
+            return;
+        }
+        let (reservations, catalog) = (self.clone(), catalog.clone());
+        tokio::spawn(async move {
+            let Ok(_turn) = reservations.0.reserving.try_lock() else {
+                return;
+            };
+            if let Err(error) = reservations.reserve(&catalog, None).await {
+                tracing::debug!(%error, "no blobs could be reserved before they are needed");
+            }
+        });
+    }
+
+    /// Reserves this key and more for others, in one go.
+    async fn reserve(
+        &self,
+        catalog: &Arc<dyn Catalog>,
+        own: Option<&BlobKey>,
+    ) -> Result<(), Error> {
+        let at = Timestamp::now();
+        let mut keys: Vec<BlobKey> = (0..BATCH).map(|_| BlobKey::generate()).collect();
+        keys.extend(own.cloned());
+        catalog.reserve_blobs(&keys, at.after(self.0.grace)).await?;
+        keys.truncate(BATCH);
+        let keys = keys.into_iter().map(|key| Reserved { key, at });
+        self.keys().extend(keys);
+        Ok(())
+    }
+
+    fn keys(&self) -> MutexGuard<'_, VecDeque<Reserved>> {
+        self.0.keys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
