@@ -129,7 +129,7 @@ async fn serve(mut config: Config, access_log: AccessLog) -> Result<(), Failure>
     });
     let follower = tokio::spawn(follow_purges(service.clone()));
     let sweeper = tokio::spawn(sweep_for_ever(
-        service,
+        service.clone(),
         catalog.clone(),
         config.sweep_interval,
     ));
@@ -165,6 +165,9 @@ async fn serve(mut config: Config, access_log: AccessLog) -> Result<(), Failure>
     follower.abort();
     sweeper.abort();
     let _ = sweeper.await;
+    if let Err(error) = service.end().await {
+        tracing::warn!(%error, "reserved blobs are left to the sweep");
+    }
     // Another node need not wait until the lease lapses.
     if let Err(error) = catalog.take_lease(SWEEP, std::time::Duration::ZERO).await {
         tracing::warn!(%error, "the lease of the sweep is left to lapse");

@@ -75,7 +75,23 @@ async fn no_other_port_of_a_given_address_is_reached() {
     let named = format!("{}/cdn-cgi/image/width=8/b.png", server.url);
     let answer = send(server.client.get(named).header("host", "zone.test:443")).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
-    assert_eq!(origin.connections(), 3);
+    // An absolute name is the same name, and two dots are none.
+    let answer = server
+        .remote("/width=8/http://b.test.:443/c.png", &[])
+        .await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(origin.asked().last().unwrap().header("host"), "b.test:443");
+    let before = origin.connections();
+    for (url, is_found) in [
+        ("http://b.test.:9/a.png", true),
+        ("http://b.test..:9/a.png", false),
+        ("http://b.test:1/a.png", true),
+    ] {
+        let form = reqwest::multipart::Form::new().text("url", url);
+        let answer = server.form("images/v1", form).await;
+        assert_eq!(answer.status == 200, is_found, "{url}: {}", answer.text());
+    }
+    assert_eq!(origin.connections(), before + 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

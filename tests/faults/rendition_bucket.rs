@@ -100,6 +100,10 @@ async fn on_postgres_and_s3_a_bucket_of_renditions_which_stalls_is_done_without(
         assert_eq!(get(&client, &one, id).await.0, 404, "{id}");
         assert_eq!(in_time(deliver(&client, &one, id)).await.status(), 404);
     }
+    // Nor is anybody kept from starting.
+    let late = start();
+    assert_is_picture(in_time(deliver(&client, &late, kept.id)).await).await;
+    drop(late);
     // Neither is anybody kept from ending, or from what it was told.
     let ended = in_time(tokio::task::spawn_blocking(move || other.terminate()));
     assert!(ended.await.expect("it ends").success());

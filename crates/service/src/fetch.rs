@@ -12,7 +12,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
 use percent_encoding::percent_decode_str;
 use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Client, Response, StatusCode, Url, redirect};
+use reqwest::{Client, ClientBuilder, Response, StatusCode, Url, redirect};
 use ring::digest;
 use tokio::time::timeout;
 use tracing::{Instrument as _, info_span};
@@ -30,6 +30,9 @@ use turns::{Turn, Turns};
 #[derive(Clone)]
 pub struct Fetcher {
     client: Client,
+    /// For hosts which are named with another port than they are reached at: by HTTP/1.1, where the name is a
+    /// header of its own.
+    routed: Client,
     reach: Arc<Reach>,
     turns: Turns,
     upload_bytes_max: u64,
@@ -87,17 +90,22 @@ impl Fetcher {
     pub fn new(settings: &Settings) -> Result<Self, Error> {
         let remote = &settings.remote;
         let reach = Arc::new(remote.reach.clone());
-        let client = Client::builder()
-            .redirect(redirect::Policy::none())
-            .dns_resolver(Resolver::new(reach.clone()))
-            .connect_timeout(remote.head_timeout)
-            .http1_max_headers(HEADERS_MAX)
-            .http2_max_header_list_size(64 * 1024)
-            .no_proxy()
-            .build()
-            .map_err(|error| Error::Worker(error.to_string()))?;
+        let client = || {
+            Client::builder()
+                .redirect(redirect::Policy::none())
+                .dns_resolver(Resolver::new(reach.clone()))
+                .connect_timeout(remote.head_timeout)
+                .http1_max_headers(HEADERS_MAX)
+                .http2_max_header_list_size(64 * 1024)
+                .no_proxy()
+        };
+        let build = |client: ClientBuilder| {
+            let built = client.build();
+            built.map_err(|error| Error::Worker(error.to_string()))
+        };
         Ok(Self {
-            client,
+            client: build(client())?,
+            routed: build(client().http1_only())?,
             reach,
             turns: Turns::new(remote.fetches_per_host),
             upload_bytes_max: settings.limits.upload_bytes_max,
@@ -224,10 +232,15 @@ impl Fetcher {
 
     async fn request(&self, target: &Target, errand: &Errand<'_>) -> Result<Response, FetchError> {
         let (url, host) = self.reach.route(&target.url);
-        let mut request = self.client.get(url).headers(errand.headers.clone());
-        if let Some(host) = host {
-            request = request.header(header::HOST, host);
-        }
+        let headers = errand.headers.clone();
+        let mut request = match host {
+            Some(host) => self
+                .routed
+                .get(url)
+                .headers(headers)
+                .header(header::HOST, host),
+            None => self.client.get(url).headers(headers),
+        };
         if target.url.origin() == errand.url.origin() {
             request = request.headers(errand.secrets.clone());
         }
@@ -251,6 +264,10 @@ impl Fetcher {
         let host = url.host_str().unwrap_or_default();
         if !(errand.may_use)(host, port) {
             return Err(FetchError::Port(port));
+        }
+        // No such name exists, and to those who overlook the dots it is another one.
+        if host.ends_with('.') {
+            return Err(FetchError::Private);
         }
         match host.trim_matches(['[', ']']).parse() {
             Ok(address) if !self.reach.allows(address) => Err(FetchError::Private),
@@ -319,7 +336,7 @@ pub(crate) fn text_of(headers: &HeaderMap, name: &HeaderName, bytes_max: usize) 
 }
 
 impl Target {
-    /// Takes the credentials out of the URL.
+    /// Takes the credentials out of the URL, and the dot of an absolute name: `a.example.` is `a.example`.
     fn new(mut url: Url) -> Self {
         let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
         let user = decode(url.username());
@@ -327,6 +344,10 @@ impl Target {
         // Both fail only on URLs without a host, which `check` refuses.
         let _ = url.set_username("");
         let _ = url.set_password(None);
+        let relative = url.host_str().and_then(|host| host.strip_suffix('.'));
+        if let Some(relative) = relative.map(str::to_owned) {
+            let _ = url.set_host(Some(&relative));
+        }
         let given = !user.is_empty() || password.is_some();
         Self {
             url,

@@ -142,6 +142,11 @@ impl Service {
         })
     }
 
+    /// Before the store is closed: forgets what was prepared for uploads which did not come.
+    pub async fn end(&self) -> Result<(), Error> {
+        self.reservations.give_up(&self.catalog).await
+    }
+
     /// The settings the service runs with.
     pub fn settings(&self) -> &Settings {
         &self.settings

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use model::{BlobKey, Timestamp};
 use store::Catalog;
+use tokio::time::timeout;
 
 use crate::Error;
 
@@ -15,7 +16,10 @@ const BATCH: usize = 32;
 /// With fewer left, more are reserved before they are needed.
 const LOW: usize = 8;
 
-/// Keys which nobody uses yet. What is left of them when the server ends is the sweeper's.
+/// How long a caller waits for keys which another one reserves.
+const TURN_MAX: Duration = Duration::from_secs(1);
+
+/// Keys which nobody uses yet. Of a server which is killed they are the sweeper's.
 #[derive(Clone)]
 pub(crate) struct Reservations(Arc<Inner>);
 
@@ -49,13 +53,31 @@ impl Reservations {
             self.fill(catalog);
             return Ok(key);
         }
-        let _turn = self.0.reserving.lock().await;
+        // Whoever reserves for others may hang, and must not stop them.
+        let turn = timeout(TURN_MAX, self.0.reserving.lock()).await;
         if let Some(key) = self.fresh() {
             return Ok(key);
         }
         let key = BlobKey::generate();
-        self.reserve(catalog, Some(&key)).await?;
+        if turn.is_ok() {
+            self.reserve(catalog, Some(&key)).await?;
+        } else {
+            let lapses = Timestamp::now().after(self.0.grace);
+            catalog
+                .reserve_blobs(std::slice::from_ref(&key), lapses)
+                .await?;
+        }
         Ok(key)
+    }
+
+    /// Forgets the keys which nobody used.
+    pub(crate) async fn give_up(&self, catalog: &Arc<dyn Catalog>) -> Result<(), Error> {
+        let unused = std::mem::take(&mut *self.keys());
+        let unused: Vec<BlobKey> = unused.into_iter().map(|reserved| reserved.key).collect();
+        if !unused.is_empty() {
+            catalog.forget_blobs(&unused).await?;
+        }
+        Ok(())
     }
 
     /// The oldest key which is not too old to begin with.

@@ -1,8 +1,10 @@
 //! Storing a new image: blob first, record second.
 
+use std::pin::pin;
 use std::time::Instant;
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use model::{AccountId, BlobKey, Creator, Filename, Image, ImageId, Metadata, Source, Timestamp};
 use pixels::Cancel;
 use ring::digest;
@@ -148,7 +150,8 @@ impl Service {
         };
         // What is no picture by its header is not written. What turns out to be broken is removed again:
         // the two take about as long, and neither waits for the other.
-        let is_promising = self.engine.inspect(&bytes).is_ok();
+        let known = self.engine.recognise(&bytes);
+        let is_promising = known.and_then(|_| self.engine.inspect(&bytes)).is_ok();
         let size = bytes.len() as u64;
         let job = {
             let (bytes, engine) = (bytes.clone(), self.engine.clone());
@@ -161,17 +164,18 @@ impl Service {
                 Ok((header, digest::digest(&digest::SHA256, &bytes)))
             }
         };
-        let judging = async {
+        let mut judging = pin!(async {
             let judged: Result<_, pixels::Error> = self.judge.run(job).await?;
             judged.map_err(Error::Unreadable)
+        });
+        // Where the queue is full, it fails at once.
+        let judged = match judging.as_mut().now_or_never() {
+            None if !is_promising => Some(judging.as_mut().await),
+            judged => judged,
         };
-        let (judged, written) = if is_promising {
-            tokio::join!(judging, self.write(bytes))
-        } else {
-            match judging.await {
-                Ok(judged) => (Ok(judged), self.write(bytes).await),
-                Err(error) => return Err(error),
-            }
+        let (judged, written) = match judged {
+            None => tokio::join!(judging, self.write(bytes)),
+            Some(judged) => (Ok(judged?), self.write(bytes).await),
         };
         let (header, hash) = match judged {
             Ok(judged) => judged,

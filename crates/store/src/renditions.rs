@@ -98,7 +98,7 @@ impl Renditions {
         })
     }
 
-    /// With a bucket behind it which other nodes use as well. It is tried whether it answers.
+    /// With a bucket behind it which other nodes use as well. One which refuses is an error.
     pub async fn sharing(self, bucket: &Bucket) -> Result<Self, Error> {
         let shared = Shared::new(bucket.open()?);
         shared.check().await?;

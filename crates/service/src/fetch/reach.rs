@@ -152,7 +152,7 @@ impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
         let (reach, lookups) = (self.reach.clone(), self.lookups.clone());
         Box::pin(async move {
-            let host = name.as_str().trim_end_matches('.');
+            let host = name.as_str();
             if let Some(address) = reach.hosts.get(host) {
                 return Ok(Box::new(std::iter::once(*address)) as Addrs);
             }

@@ -16,6 +16,9 @@ use tokio::time::timeout;
 use super::{RenditionKey, StoredRendition, blob_path, file};
 use crate::Error;
 
+/// How long the start of a server waits.
+const CHECK_MAX: Duration = Duration::from_secs(3);
+
 /// How long a rendition is waited for, which can also be made.
 const GET_MAX: Duration = Duration::from_secs(1);
 
@@ -48,15 +51,20 @@ impl Shared {
         }
     }
 
-    /// Asks for something, so that a wrong bucket or key is found at the start.
+    /// Asks for something, so that a wrong bucket or key is found at the start. A store which does not
+    /// answer is done without, as at any other time.
     pub(super) async fn check(&self) -> Result<(), Error> {
-        let mut found = self.store.list(None);
-        found
-            .next()
-            .await
-            .transpose()
-            .map(drop)
-            .map_err(Error::blobs)
+        use object_store::Error::{NotFound, PermissionDenied, Unauthenticated};
+        let reason = match timeout(CHECK_MAX, self.store.list(None).next()).await {
+            Ok(None | Some(Ok(_))) => return Ok(()),
+            Ok(Some(Err(
+                error @ (NotFound { .. } | PermissionDenied { .. } | Unauthenticated { .. }),
+            ))) => return Err(Error::blobs(error)),
+            Ok(Some(Err(error))) => error.to_string(),
+            Err(late) => late.to_string(),
+        };
+        tracing::warn!(reason, "the bucket of renditions does not answer");
+        Ok(())
     }
 
     pub(super) async fn get(&self, key: &RenditionKey) -> Option<StoredRendition> {

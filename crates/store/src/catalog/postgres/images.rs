@@ -5,11 +5,12 @@
 
 use std::collections::BTreeMap;
 
-use futures_util::future::{try_join, try_join_all, try_join4};
+use futures_util::future::try_join_all;
 use model::{AccountId, Creator, Filename, Image, ImageId, Metadata, Source, Timestamp};
 
 use super::pool::Connection;
 use super::rows::{self, image_columns};
+use super::transaction::both;
 use super::{Writing, leaves, statements, sweep, taken_or};
 use crate::Error;
 use crate::catalog::{Filled, ImageEdit};
@@ -92,7 +93,7 @@ pub(super) async fn insert(
         }
     };
     let inserting = write_row(connection, INSERT, account, &image);
-    let ((), pk) = try_join(taking, inserting).await?;
+    let ((), pk) = both(taking, inserting).await?;
     if !image.is_draft() {
         require_place(connection, account, images_max).await?;
         appear(connection, account, pk, &image).await?;
@@ -202,7 +203,8 @@ pub(super) async fn delete_row(
     let releasing = sweep::release(connection, &source.blob, not_before);
     let leaving = leaves::delete(connection, account, image);
     let counting = count(connection, account, image, -1);
-    try_join4(deleting, releasing, leaving, counting).await?;
+    // Four statements under way are large.
+    Box::pin(both(both(deleting, releasing), both(leaving, counting))).await?;
     Ok(())
 }
 
@@ -371,7 +373,7 @@ async fn appear(
     let statements = [leaves::INSERT, COUNT_CREATOR, COUNT];
     connection.prepare(&statements).await?;
     let entering = leaves::insert(connection, account, pk, image);
-    try_join(entering, count(connection, account, image, 1)).await?;
+    both(entering, count(connection, account, image, 1)).await?;
     Ok(())
 }
 
@@ -389,7 +391,7 @@ async fn count(
             .await?;
         Ok(())
     };
-    try_join(of_creator, of_account).await?;
+    both(of_creator, of_account).await?;
     Ok(())
 }
 

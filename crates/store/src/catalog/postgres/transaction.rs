@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use futures_util::future::{BoxFuture, join};
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, join, try_join};
 use tokio::time::timeout;
 use tokio_postgres::error::SqlState;
 
@@ -49,9 +50,9 @@ pub(super) async fn read_snapshot<T>(
         connection.mark_busy();
         let outcome = in_time(async {
             let begin = connection.batch("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
-            let (begun, result) = join(begin, work(&connection)).await;
-            begun?;
-            result
+            let begin = async { Ok(begin.await?) };
+            let ((), result) = try_join(begin, work(&connection)).await?;
+            Ok(result)
         })
         .await;
         let ended = end(&mut connection, "COMMIT").await;
@@ -80,9 +81,8 @@ pub(super) async fn write<T>(
         };
         let outcome = in_time(async {
             // The first statement is on its way before the server has answered the beginning.
-            let (begun, result) = join(writing.connection.batch("BEGIN"), work(&writing)).await;
-            begun?;
-            let result = result?;
+            let begin = async { Ok(writing.connection.batch("BEGIN").await?) };
+            let ((), result) = try_join(begin, work(&writing)).await?;
             change.note(writing.connection).await?;
             Ok(result)
         })
@@ -99,6 +99,15 @@ pub(super) async fn write<T>(
             }
         }
     }
+}
+
+/// Two statements, or series of them, the second on its way before the first is answered. Where both fail, the
+/// first is why.
+pub(super) fn both<A, B>(
+    first: impl Future<Output = Result<A, Error>>,
+    second: impl Future<Output = Result<B, Error>>,
+) -> impl Future<Output = Result<(A, B), Error>> {
+    join(first, second).map(|(first, second)| Ok((first?, second?)))
 }
 
 /// Ends a transaction. The connection goes back only if the server says that it did.
