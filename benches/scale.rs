@@ -13,14 +13,13 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use model::{BlobKey, Transform};
+use model::BlobKey;
 use reqwest::Client;
 use reqwest::multipart::{Form, Part};
 use serde_json::{Value, json};
 use store::{Blobs, Bucket, BucketUrl};
 
-#[path = "../tests/support/noise.rs"]
-mod noise;
+mod measuring;
 
 const STARTS: usize = 11;
 const UPLOADS: usize = 400;
@@ -65,9 +64,9 @@ async fn run(place: &Place) {
     let (median, worst) = (starts[STARTS / 2], starts[STARTS - 1]);
     println!("ready on an existing database: median {median:?}, worst {worst:?}");
 
-    let small = picture(1_200, 900, UPLOAD_BYTES);
+    let small = measuring::picture(1_200, 900, UPLOAD_BYTES);
     uploads(place, &small).await;
-    let large = picture(2_000, 1_333, 1_000_000);
+    let large = measuring::picture(2_000, 1_333, 1_000_000);
     misses(place, &large).await;
 }
 
@@ -148,7 +147,12 @@ async fn misses(place: &Place, picture: &Bytes) {
                 node.rendition(client, id, "width=100").await;
             }
             let next = &AtomicUsize::new(0);
-            let cpu = || nodes.iter().map(Node::cpu).sum::<Duration>();
+            let cpu = || {
+                nodes
+                    .iter()
+                    .map(|node| measuring::cpu(&node.child))
+                    .sum::<Duration>()
+            };
             let (start, before) = (Instant::now(), cpu());
             // Two clients for each node keep its core busy.
             join_all((0..2 * nodes.len()).map(|number| {
@@ -199,26 +203,6 @@ fn stay_on(cores: &[usize]) {
             .stderr(Stdio::null())
             .status();
     }
-}
-
-/// A baseline JPEG of noise, of the quality which gives about so many bytes.
-fn picture(width: u32, height: u32, bytes_least: usize) -> Bytes {
-    let source = noise::png(width, height);
-    for quality in 1..100 {
-        let transform = format!("quality={quality},format=baseline-jpeg").parse::<Transform>();
-        let transform = transform.expect("valid options");
-        let request = pixels::Request {
-            source: &source,
-            transform: &transform,
-            accepts: pixels::Accepts::default(),
-        };
-        let rendition = pixels::Engine::default().render(&request, &pixels::Cancel::never());
-        let bytes = rendition.expect("a rendition").bytes;
-        if bytes.len() >= bytes_least {
-            return bytes.into();
-        }
-    }
-    unreachable!("at the highest quality, noise has more bytes")
 }
 
 /// A running node with a folder of its own.
@@ -294,15 +278,6 @@ impl Node {
         assert_eq!(answer.status(), 200);
         let answer: Value = answer.json().await.expect("an envelope");
         answer["result"]["id"].as_str().expect("an id").to_owned()
-    }
-
-    fn cpu(&self) -> Duration {
-        let path = format!("/proc/{}/stat", self.child.id());
-        let stat = std::fs::read_to_string(path).expect("the process is there");
-        let fields = stat.rsplit(") ").next().expect("fields");
-        let fields: Vec<&str> = fields.split(' ').collect();
-        let ticks = |at: usize| fields[at].parse::<u64>().expect("a number");
-        Duration::from_millis((ticks(11) + ticks(12)) * 10)
     }
 
     async fn rendition(&self, client: &Client, id: &str, options: &str) {

@@ -11,14 +11,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use model::Transform;
 use reqwest::Client;
 use reqwest::multipart::{Form, Part};
 use serde_json::Value;
 
-#[path = "../tests/support/noise.rs"]
-mod noise;
+mod measuring;
 
 const STARTS: usize = 11;
 const ROUNDS: usize = 21;
@@ -83,9 +80,9 @@ async fn run(folder: &Path, uploads: usize) {
         );
     }
 
-    let picture = picture();
+    let picture = measuring::picture(1_200, 900, UPLOAD_BYTES);
     println!("uploads of {} bytes by {CLIENTS} clients", picture.len());
-    let (start, cpu) = (Instant::now(), server.cpu());
+    let (start, cpu) = (Instant::now(), measuring::cpu(&server.child));
     let clients = (0..CLIENTS).map(|number| {
         let (client, picture) = (Client::new(), picture.clone());
         let (url, token) = (format!("{images}/v1"), token.clone());
@@ -109,7 +106,10 @@ async fn run(folder: &Path, uploads: usize) {
     for client in clients.collect::<Vec<_>>() {
         times.extend(client.await.expect("a client"));
     }
-    let (elapsed, cpu) = (start.elapsed(), server.cpu().saturating_sub(cpu));
+    let (elapsed, cpu) = (
+        start.elapsed(),
+        measuring::cpu(&server.child).saturating_sub(cpu),
+    );
     times.sort();
     println!(
         "{:.0} uploads a second; median {:?}, 99 % within {:?}; server CPU {:?} each",
@@ -127,28 +127,6 @@ async fn get(client: &Client, url: &str, token: &str) -> Value {
     let response = client.get(url).bearer_auth(token).send().await;
     let response = response.expect("an answer");
     response.json().await.expect("an envelope")
-}
-
-/// A baseline JPEG of a megapixel and of about the wanted size: noise, of the quality which gives it.
-fn picture() -> Bytes {
-    let source = noise::png(1_200, 900);
-    for quality in 1..100 {
-        let transform = format!("quality={quality},format=baseline-jpeg").parse::<Transform>();
-        let transform = transform.expect("valid options");
-        let accepts = pixels::Accepts::default();
-        let cancel = pixels::Cancel::never();
-        let request = pixels::Request {
-            source: &source,
-            transform: &transform,
-            accepts,
-        };
-        let rendition = pixels::Engine::default().render(&request, &cancel);
-        let bytes = rendition.expect("a rendition").bytes;
-        if bytes.len() >= UPLOAD_BYTES {
-            return bytes.into();
-        }
-    }
-    unreachable!("at the highest quality, noise has more bytes")
 }
 
 struct Server {
@@ -202,19 +180,6 @@ impl Server {
         let line = status.lines().find(|line| line.starts_with("VmRSS:"));
         let number = line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok());
         number.expect("a number")
-    }
-
-    fn cpu(&self) -> Duration {
-        let path = format!("/proc/{}/stat", self.child.id());
-        let stat = std::fs::read_to_string(path).expect("the process is there");
-        let fields: Vec<&str> = stat
-            .rsplit(") ")
-            .next()
-            .expect("fields")
-            .split(' ')
-            .collect();
-        let ticks = |at: usize| fields[at].parse::<u64>().expect("a number");
-        Duration::from_millis((ticks(11) + ticks(12)) * 10)
     }
 }
 

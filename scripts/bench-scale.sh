@@ -6,6 +6,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+# PostgreSQL and Ceph, where they are missing.
+scripts/setup-tests.sh
+
 folder=$(mktemp -d)
 mkfifo "$folder/postgres" "$folder/s3"
 end() {

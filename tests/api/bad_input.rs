@@ -1,7 +1,11 @@
 //! Bytes which are no image, ids which are none, bodies which say too little or too much.
 
+use std::time::Duration;
+
+use model::Timestamp;
 use reqwest::Method;
 use serde_json::json;
+use store::Catalog as _;
 
 use crate::harness::{PHOTO, Server, form, send};
 
@@ -37,6 +41,11 @@ async fn what_is_no_image_is_refused() {
         );
     }
     assert_untouched(&server).await;
+    // Neither do the keys stay which were reserved for them, and for others beforehand.
+    let late = Timestamp::now().after(Duration::from_hours(48));
+    server.service.end().await.unwrap();
+    let reserved = server.catalog.abandoned_blobs(late, 1_000).await.unwrap();
+    assert_eq!(reserved, []);
 }
 
 #[tokio::test(flavor = "multi_thread")]

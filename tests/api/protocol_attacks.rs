@@ -326,3 +326,23 @@ async fn slow_clients_lose_their_places() {
     )
     .await;
 }
+
+/// A proxy may read the one, and this server the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_names_one_host() {
+    let server = Server::start().await;
+    let id = server.upload(PHOTO, &[]).await;
+    let picture = format!("/{}/{id}/public", server.account.hash);
+    let ask = async |path: &str, hosts: &str| {
+        let request = format!("GET {path} HTTP/1.1\r\n{hosts}Connection: close\r\n\r\n");
+        statuses(&say(&server, request.as_bytes()).await)
+    };
+    // Asked for so often that its answer is ready.
+    for _ in 0..4 {
+        assert_eq!(ask(&picture, "Host: a.test\r\n").await, ["200"]);
+    }
+    for path in [&*picture, "/client/v4/accounts", "/none"] {
+        let twice = ask(path, "Host: a.test\r\nHost: b.test\r\n").await;
+        assert_eq!(twice, ["400"], "{path}");
+    }
+}
