@@ -6,7 +6,8 @@
 # With CALOTYPE_TEST_S3=garage it is Garage instead, which takes conditional puts and does not heed them;
 # scripts/setup-garage.sh installs it.
 #
-# With CALOTYPE_TEST_S3_CERTIFICATE and CALOTYPE_TEST_S3_KEY, files of PEM, it speaks TLS alone.
+# With CALOTYPE_TEST_S3_CERTIFICATE and CALOTYPE_TEST_S3_KEY, files of PEM, it speaks TLS alone. Garage
+# does not, so that this is Ceph whatever is asked for.
 set -euo pipefail
 
 fail() {
@@ -16,10 +17,12 @@ fail() {
 key=GK000000000000000000000001
 secret=0000000000000000000000000000000000000000000000000000000000000001
 
-case ${CALOTYPE_TEST_S3:-ceph} in
+server=${CALOTYPE_TEST_S3:-ceph}
+[[ -z ${CALOTYPE_TEST_S3_CERTIFICATE:-} ]] || server=ceph
+case $server in
 ceph) needed=(radosgw radosgw-admin ceph ceph-mon ceph-osd ceph-authtool monmaptool curl openssl) setup='make setup-tests' ;;
 garage) needed=(garage) setup=scripts/setup-garage.sh ;;
-*) fail "CALOTYPE_TEST_S3 is ceph or garage, not $CALOTYPE_TEST_S3" ;;
+*) fail "CALOTYPE_TEST_S3 is ceph or garage, not $server" ;;
 esac
 tools=$(cd "$(dirname "$0")/.." && pwd)/.tools
 PATH=$PATH:$tools/garage/bin
@@ -57,8 +60,7 @@ quietly() {
 }
 mkdir "$folder/log"
 
-if [[ ${CALOTYPE_TEST_S3:-ceph} == garage ]]; then
-    [[ -z ${CALOTYPE_TEST_S3_CERTIFICATE:-} ]] || fail 'Garage speaks no TLS'
+if [[ $server == garage ]]; then
     port=$(free_port)
     rpc=127.0.0.1:$(free_port)
     export GARAGE_CONFIG_FILE=$folder/garage.toml

@@ -87,7 +87,10 @@ fn start(variables: &[(&str, &PathBuf)]) -> Option<S3> {
     let mut endpoint = String::new();
     let read = BufReader::new(output).read_line(&mut endpoint);
     read.expect("the script writes");
-    assert!(endpoint.starts_with("http"), "Ceph has not started");
+    assert!(
+        endpoint.starts_with("http"),
+        "the S3 server has not started"
+    );
     Some(S3 {
         endpoint: endpoint.trim_end().to_owned(),
         _child: child,

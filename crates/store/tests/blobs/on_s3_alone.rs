@@ -101,7 +101,9 @@ async fn on_s3_a_presigned_address_gives_one_blob_for_its_time() {
     while get(&brief).await.0 == 200 {
         assert!(start.elapsed() < Duration::from_secs(30), "it never ends");
     }
-    assert_eq!(get(&brief).await.0, 403);
+    // Ceph refuses it as others do, Garage as a bad request.
+    let (status, bytes) = get(&brief).await;
+    assert!(matches!(status, 400 | 403), "{status} {bytes:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
