@@ -192,7 +192,7 @@ settings! {
         rendition_ttl_min: Duration, time(0, 365 * DAY), "1h";
     }
     "Sources" {
-        /// Lets uploads by URL and remote images reach loopback and private addresses.
+        /// Lets uploads by URL, remote images and webhooks reach loopback and private addresses.
         allow_private_sources: bool, Kind::Switch, "false";
         /// Private networks which they may reach all the same.
         source_networks: Networks, Kind::Networks, "";
@@ -310,6 +310,10 @@ settings! {
         variants_max, Kind::Count(1, 1_000_000), "100";
         /// Signing keys of an account.
         signing_keys_max, Kind::Count(1, 1_000), "2";
+        /// Webhooks of an account.
+        webhooks_max, Kind::Count(1, 10_000), "50";
+        /// Notification policies of an account.
+        policies_max, Kind::Count(1, 10_000), "50";
         /// Images on one page of a list.
         list_page_max, Kind::Count(1, 1_000_000), "10000";
         /// Images which a list by page number may skip.

@@ -257,6 +257,28 @@ impl App {
                 api::direct_upload::create_v2(self, request, account).await
             }
             (_, Resource::ImagesV2) => api::images::list_v2(self, &request, account).await,
+            (Method::POST, Resource::Webhooks) => {
+                api::alerting::create_webhook(self, request, account).await
+            }
+            (_, Resource::Webhooks) => api::alerting::list_webhooks(self, &request, account).await,
+            (Method::PUT, Resource::Webhook(id)) => {
+                api::alerting::replace_webhook(self, request, account, &id).await
+            }
+            (Method::DELETE, Resource::Webhook(id)) => {
+                api::alerting::delete_webhook(self, account, &id).await
+            }
+            (_, Resource::Webhook(id)) => api::alerting::get_webhook(self, account, &id).await,
+            (Method::POST, Resource::Policies) => {
+                api::alerting::create_policy(self, request, account).await
+            }
+            (_, Resource::Policies) => api::alerting::list_policies(self, &request, account).await,
+            (Method::PUT, Resource::Policy(id)) => {
+                api::alerting::edit_policy(self, request, account, &id).await
+            }
+            (Method::DELETE, Resource::Policy(id)) => {
+                api::alerting::delete_policy(self, account, &id).await
+            }
+            (_, Resource::Policy(id)) => api::alerting::get_policy(self, account, &id).await,
             (_, Resource::Account) => Ok(api::user::account(&account)),
             (_, Resource::TokenVerify) => Err(ApiError::no_route(request.uri().path())),
         }
@@ -280,9 +302,14 @@ impl Resource {
     /// The methods of this resource, and what each needs. `HEAD` goes where `GET` does.
     const fn methods(&self) -> &'static [(&'static str, Permission)] {
         match self {
-            Self::Images | Self::Variants => &[("GET", Read), ("POST", Write)],
+            Self::Images | Self::Variants | Self::Webhooks | Self::Policies => {
+                &[("GET", Read), ("POST", Write)]
+            }
             Self::Image(_) | Self::Variant(_) => {
                 &[("GET", Read), ("PATCH", Write), ("DELETE", Write)]
+            }
+            Self::Webhook(_) | Self::Policy(_) => {
+                &[("GET", Read), ("PUT", Write), ("DELETE", Write)]
             }
             Self::Key(_) => &[("PUT", Write), ("DELETE", Write)],
             Self::Config => &[("GET", Read), ("PATCH", Write)],

@@ -9,12 +9,16 @@ mod nodes;
 mod picture;
 #[path = "support/postgres.rs"]
 mod postgres;
+#[path = "support/receiver.rs"]
+mod receiver;
 #[path = "support/s3.rs"]
 mod s3;
 #[path = "support/server.rs"]
 mod server;
 #[path = "nodes/tls.rs"]
 mod tls;
+#[path = "nodes/webhooks.rs"]
+mod webhooks;
 
 use std::time::{Duration, Instant};
 

@@ -5,6 +5,8 @@
 mod origin;
 #[path = "support/picture.rs"]
 mod picture;
+#[path = "support/receiver.rs"]
+mod receiver;
 #[path = "support/server.rs"]
 mod server;
 
@@ -526,4 +528,55 @@ async fn one_time_uploads_have_the_host_which_is_named() {
     };
     assert_eq!(deliver("images.test").await, StatusCode::OK);
     assert_ne!(deliver("u.test").await, StatusCode::OK);
+}
+
+/// The answer is out, the server dies: what the answer promised is told after the next start.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_is_told_although_the_server_dies_behind_its_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let start = || {
+        let settings = Settings::new().data_dir(folder.path());
+        settings.set("allow-private-sources", "true").start()
+    };
+    let (client, receiver) = (client(), receiver::Receiver::start().await);
+    let mut server = start();
+    let call = async |path: &str, body: Value| {
+        let url = format!("{}/alerting/v3/{path}", server.account_url());
+        let request = client.post(url).bearer_auth(API_TOKEN).json(&body);
+        let answer: Value = request.send().await.unwrap().json().await.unwrap();
+        answer["result"]["id"].as_str().unwrap().to_owned()
+    };
+    let hook = serde_json::json!({ "name": "hook", "url": receiver.url });
+    let hook = call("destinations/webhooks", hook).await;
+    let policy = serde_json::json!({
+        "name": "uploads", "enabled": true, "alert_type": "image_notification",
+        "mechanisms": { "webhooks": [{ "id": hook }] },
+    });
+    call("policies", policy).await;
+    let mut uploaded = Vec::new();
+    for _ in 0..5 {
+        let url = format!("{}/v2/direct_upload", server.images_url());
+        let request = client.post(url).bearer_auth(API_TOKEN);
+        let answer = request.multipart(Form::new()).send().await.unwrap();
+        let draft: Value = answer.json().await.unwrap();
+        uploaded.push(draft["result"]["id"].as_str().unwrap().to_owned());
+        let url = draft["result"]["uploadURL"].as_str().unwrap();
+        let part = Part::bytes(picture::gif(b"cat")).file_name("a.gif");
+        let form = Form::new().part("file", part);
+        let answer = client.post(url).multipart(form).send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+        server.kill9();
+        server = start();
+    }
+    uploaded.sort_unstable();
+    let mut messages = receiver.messages();
+    while {
+        let told = messages[1..].iter().map(receiver::Message::image);
+        let mut told: Vec<&str> = told.collect();
+        told.sort_unstable();
+        told.dedup();
+        told != uploaded
+    } {
+        messages = receiver.wait_for(messages.len() + 1).await;
+    }
 }

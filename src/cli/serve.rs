@@ -133,6 +133,7 @@ async fn serve(mut config: Config, access_log: AccessLog) -> Result<(), Failure>
         catalog.clone(),
         config.sweep_interval,
     ));
+    let teller = tokio::spawn(tell_for_ever(service.clone(), catalog.clone()));
     greet(&config, first.as_ref())?;
     let (all_end, ended) = tokio::sync::watch::channel(());
     let mut secure_ended = ended.clone();
@@ -164,13 +165,16 @@ async fn serve(mut config: Config, access_log: AccessLog) -> Result<(), Failure>
     }
     follower.abort();
     sweeper.abort();
-    let _ = sweeper.await;
+    teller.abort();
+    let _ = (sweeper.await, teller.await);
     if let Err(error) = service.end().await {
         tracing::warn!(%error, "reserved blobs are left to the sweep");
     }
-    // Another node need not wait until the lease lapses.
-    if let Err(error) = catalog.take_lease(SWEEP, std::time::Duration::ZERO).await {
-        tracing::warn!(%error, "the lease of the sweep is left to lapse");
+    // Another node need not wait until the leases lapse.
+    for job in [SWEEP, TELL] {
+        if let Err(error) = catalog.take_lease(job, std::time::Duration::ZERO).await {
+            tracing::warn!(%error, job, "a lease is left to lapse");
+        }
     }
     catalog.close().await?;
     drop(folder);
@@ -342,8 +346,9 @@ fn service_settings(config: &Config) -> Settings {
     }
 }
 
-/// The job which one node does.
+/// The jobs which one node does.
 const SWEEP: &str = "sweep";
+const TELL: &str = "notifications";
 
 /// One of the nodes sweeps. When it is gone, another one does after some intervals.
 async fn sweep_for_ever(
@@ -368,6 +373,38 @@ async fn sweep_for_ever(
             Err(error) => {
                 let cause = std::error::Error::source(&error).map(ToString::to_string);
                 tracing::error!(%error, cause, "a sweep failed; the next one goes on");
+            }
+        }
+    }
+}
+
+/// Time between two looks for notifications, and for how long the node which looked is the one to tell them.
+const TELL_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
+const TELL_LEASE: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// One of the nodes tells webhooks what is due.
+async fn tell_for_ever(service: Service, catalog: Arc<dyn Catalog>) {
+    let mut ticks = tokio::time::interval(TELL_EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut failing = false;
+    loop {
+        ticks.tick().await;
+        let told = async {
+            if !service.has_to_tell().await? || !catalog.take_lease(TELL, TELL_LEASE).await? {
+                return Ok(());
+            }
+            service.tell().await.map(drop)
+        };
+        match told.await {
+            // A store which has moved took what waits with it.
+            Ok(()) | Err(service::Error::Store(store::Error::Closed)) => failing = false,
+            Err(error) => {
+                // Once, and not again with each look until it works again.
+                if !failing {
+                    let cause = std::error::Error::source(&error).map(ToString::to_string);
+                    tracing::warn!(%error, cause, "webhooks cannot be told at present");
+                }
+                failing = true;
             }
         }
     }

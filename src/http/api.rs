@@ -1,6 +1,7 @@
 //! The management API, a file per resource. A handler translates: typed values come in, one use
 //! case is called, a wire type goes out.
 
+pub(super) mod alerting;
 pub(super) mod batch;
 pub(super) mod config;
 pub(super) mod direct_upload;

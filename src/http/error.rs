@@ -159,6 +159,19 @@ impl ApiError {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, code::TOO_LARGE, message)
     }
 
+    /// What the API says of it, if it is for what was sent and not for the state of anything.
+    pub(super) fn reason_of_refusal(&self) -> Option<&str> {
+        let is_refusal = matches!(
+            self.status,
+            StatusCode::BAD_REQUEST
+                | StatusCode::FORBIDDEN
+                | StatusCode::PAYLOAD_TOO_LARGE
+                | StatusCode::UNSUPPORTED_MEDIA_TYPE
+        );
+        let first = self.errors.first().filter(|_| is_refusal);
+        first.map(|error| error.message.as_str())
+    }
+
     pub(super) fn into_response(self) -> Response {
         let mut response = response::json(self.status, &Envelope::failure(self.errors));
         response.headers_mut().extend(self.headers);
@@ -203,6 +216,14 @@ impl From<Error> for ApiError {
                 code::NOT_FOUND,
                 "Signing key not found",
             ),
+            Error::NotifierNotFound(what) => {
+                let message = format!("No such {what}");
+                Self::new(StatusCode::NOT_FOUND, code::NOT_FOUND, message)
+            }
+            Error::WebhookInUse => {
+                let message = "The webhook is used by a notification policy";
+                Self::new(StatusCode::CONFLICT, code::TAKEN, message).without_retry()
+            }
             Error::VariantNotFound(_) => Self::new(
                 StatusCode::NOT_FOUND,
                 code::VARIANT_NOT_FOUND,

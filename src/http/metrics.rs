@@ -193,6 +193,13 @@ fn of_work(page: &mut Page, service: &Service) {
     for (outcome, count) in meters.fetches() {
         page.sample(&[("outcome", outcome)], count);
     }
+    page.counter(
+        "calotype_notifications_total",
+        "Attempts to tell a webhook something by outcome; those which were dropped were given up.",
+    );
+    for (outcome, count) in meters.notifications() {
+        page.sample(&[("outcome", outcome)], count);
+    }
     let (stored, bytes) = meters.stored();
     page.counter("calotype_uploads_total", "Uploads by outcome.");
     page.sample(&[("outcome", "stored")], stored);

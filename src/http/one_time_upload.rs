@@ -2,7 +2,7 @@
 //! (management-api.md, section 3.6).
 
 use hyper::{Method, StatusCode};
-use model::{AccountHash, ImageId};
+use model::{Account, AccountHash, ImageId};
 use serde_json::json;
 
 use super::error::ApiError;
@@ -31,6 +31,16 @@ async fn upload(app: &App, request: Req, path: &str) -> Answer {
     let hash =
         AccountHash::try_from(hash).map_err(|_| service::Error::ImageNotFound(id.clone()))?;
     let account = app.service.open_direct_upload(&hash, &id).await?;
+    let filled = fill(app, request, &account, &id).await;
+    if let Err(error) = &filled
+        && let Some(reason) = error.reason_of_refusal()
+    {
+        app.service.note_refused_upload(&account, &id, reason).await;
+    }
+    filled
+}
+
+async fn fill(app: &App, request: Req, account: &Account, id: &ImageId) -> Answer {
     if form::boundary(&request).is_none() {
         return Err(ApiError::not_a_form());
     }
@@ -40,11 +50,11 @@ async fn upload(app: &App, request: Req, path: &str) -> Answer {
     let file = file.ok_or_else(|| ApiError::bad_request("the part 'file' must be sent"))?;
     let filled = app
         .service
-        .fill_direct_upload(&account, &id, file.bytes, file.filename)
+        .fill_direct_upload(account, id, file.bytes, file.filename)
         .await?;
     let variants = app.service.variants(&account.id).await?;
     let names: Vec<_> = variants.into_iter().map(|variant| variant.name).collect();
-    let image = wire::public_image(&filled, &account, &names, &settings.addresses);
+    let image = wire::public_image(&filled, account, &names, &settings.addresses);
     let envelope = Envelope::of(image).with_info(json!(null));
     Ok(response::json(StatusCode::OK, &envelope))
 }

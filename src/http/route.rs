@@ -89,6 +89,14 @@ pub(super) enum Resource {
     ImagesV2,
     /// `images/v2/direct_upload`
     DirectUploadV2,
+    /// `alerting/v3/destinations/webhooks`
+    Webhooks,
+    /// `alerting/v3/destinations/webhooks/{webhook_id}`
+    Webhook(String),
+    /// `alerting/v3/policies`
+    Policies,
+    /// `alerting/v3/policies/{policy_id}`
+    Policy(String),
     /// `tokens/verify`
     TokenVerify,
 }
@@ -209,6 +217,10 @@ fn resource(method: &Method, segments: &[&str]) -> Option<Resource> {
     let reading = matches!(*method, Method::GET | Method::HEAD);
     let found = match segments {
         ["tokens", "verify"] => Resource::TokenVerify,
+        ["alerting", "v3", "destinations", "webhooks"] => Resource::Webhooks,
+        ["alerting", "v3", "destinations", "webhooks", id] => Resource::Webhook(decode_segment(id)),
+        ["alerting", "v3", "policies"] => Resource::Policies,
+        ["alerting", "v3", "policies", id] => Resource::Policy(decode_segment(id)),
         ["images", "v2"] => Resource::ImagesV2,
         ["images", "v2", "direct_upload"] => Resource::DirectUploadV2,
         ["images", "v1"] => Resource::Images,

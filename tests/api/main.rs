@@ -32,10 +32,13 @@ mod picture;
 mod protocol_attacks;
 mod purge;
 mod ready;
+#[path = "../support/receiver.rs"]
+mod receiver;
 mod remote;
 mod remote_attacks;
 mod remote_caching;
 mod remote_errors;
 mod signed;
 mod sources;
+mod webhooks;
 mod zones;

@@ -156,9 +156,14 @@ impl Server {
         format!("{}/client/v4", self.url)
     }
 
+    /// The API of the test account.
+    pub(crate) fn account_url(&self) -> String {
+        format!("{}/accounts/{ACCOUNT_ID}", self.api_url())
+    }
+
     /// The Images API of the test account, to be followed by `/v1…` or `/v2…`.
     pub(crate) fn images_url(&self) -> String {
-        format!("{}/accounts/{ACCOUNT_ID}/images", self.api_url())
+        format!("{}/images", self.account_url())
     }
 
     /// `127.0.0.1:<port>`, for tests which write their own bytes.

@@ -34,6 +34,10 @@ pub struct Limits {
     pub variants_max: usize,
     /// Signing keys of an account.
     pub signing_keys_max: usize,
+    /// Webhooks of an account.
+    pub webhooks_max: usize,
+    /// Notification policies of an account.
+    pub policies_max: usize,
     /// Images on one page of a list.
     pub list_page_max: u32,
     /// Rows which a page-based list may skip.
@@ -66,6 +70,8 @@ impl Default for Limits {
             filename_chars_max: 255,
             variants_max: 100,
             signing_keys_max: 2,
+            webhooks_max: 50,
+            policies_max: 50,
             list_page_max: 10_000,
             list_offset_max: 100_000_000,
             form_parts_max: 1_000,

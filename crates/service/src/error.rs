@@ -15,6 +15,12 @@ pub enum Error {
     /// No such signing key.
     #[error("signing key {0} not found")]
     KeyNotFound(String),
+    /// No such webhook, or no such notification policy.
+    #[error("{0} not found")]
+    NotifierNotFound(&'static str),
+    /// A notification policy names the webhook.
+    #[error("the webhook is used by a notification policy")]
+    WebhookInUse,
     /// The image id is in use, by an image or a draft.
     #[error("image id {0} is taken")]
     ImageTaken(ImageId),

@@ -12,7 +12,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
 use percent_encoding::percent_decode_str;
 use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Client, ClientBuilder, Response, StatusCode, Url, redirect};
+use reqwest::{Client, ClientBuilder, Method, RequestBuilder, Response, StatusCode, Url, redirect};
 use ring::digest;
 use tokio::time::timeout;
 use tracing::{Instrument as _, info_span};
@@ -82,6 +82,9 @@ struct Target {
     credentials: Option<(String, Option<String>)>,
 }
 
+/// What this server calls itself where somebody named the address who may upload.
+const AGENT: &str = concat!("Calotype/", env!("CARGO_PKG_VERSION"));
+
 /// Of an answer's head; more is an attack.
 const HEADERS_MAX: usize = 100;
 
@@ -127,6 +130,42 @@ impl Fetcher {
         Ok((bytes.await?, filename))
     }
 
+    /// Sends a JSON text to an address which a customer named, within `time`. Whatever is answered but 200 to
+    /// 299 is an error, and redirections are not followed.
+    pub(crate) async fn tell(
+        &self,
+        address: &str,
+        headers: HeaderMap,
+        json: String,
+        time: Duration,
+    ) -> Result<(), FetchError> {
+        let url = Url::parse(address).map_err(|_| FetchError::Scheme)?;
+        let target = Target::new(url);
+        self.check(&target.url, |_, _| true)?;
+        let mut request = self
+            .addressed(Method::POST, &target.url)
+            .headers(headers)
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::USER_AGENT, AGENT)
+            .body(json);
+        if let Some((user, password)) = &target.credentials {
+            request = request.basic_auth(user, password.as_ref());
+        }
+        let answer = timeout(time, request.send()).await;
+        let response = answer
+            .map_err(|_| FetchError::SilentHead)?
+            .map_err(|error| {
+                tracing::debug!(%error, "a webhook cannot be reached");
+                FetchError::of(&error)
+            })?;
+        let status = response.status();
+        if status.is_success() {
+            Ok(())
+        } else {
+            Err(FetchError::Status(status.as_u16()))
+        }
+    }
+
     /// The bytes of a font, from where sources of uploads may be fetched.
     pub(crate) async fn font(
         &self,
@@ -149,8 +188,7 @@ impl Fetcher {
     ) -> Result<Bytes, Error> {
         let mut headers = HeaderMap::new();
         headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
-        let agent = concat!("Calotype/", env!("CARGO_PKG_VERSION"));
-        headers.insert(header::USER_AGENT, HeaderValue::from_static(agent));
+        headers.insert(header::USER_AGENT, HeaderValue::from_static(AGENT));
         let errand = Errand {
             url,
             headers,
@@ -206,7 +244,7 @@ impl Fetcher {
             .iter()
             .any(|name| errand.headers.contains_key(name));
         for _ in 0..=self.redirects_max {
-            self.check(&target, errand)?;
+            self.check(&target.url, errand.may_use)?;
             let turn = self.turns.turn(target.url.host_str().unwrap_or_default());
             let turn = turn.await?;
             let response = self.request(&target, errand).await?;
@@ -231,16 +269,9 @@ impl Fetcher {
     }
 
     async fn request(&self, target: &Target, errand: &Errand<'_>) -> Result<Response, FetchError> {
-        let (url, host) = self.reach.route(&target.url);
-        let headers = errand.headers.clone();
-        let mut request = match host {
-            Some(host) => self
-                .routed
-                .get(url)
-                .headers(headers)
-                .header(header::HOST, host),
-            None => self.client.get(url).headers(headers),
-        };
+        let mut request = self
+            .addressed(Method::GET, &target.url)
+            .headers(errand.headers.clone());
         if target.url.origin() == errand.url.origin() {
             request = request.headers(errand.secrets.clone());
         }
@@ -253,16 +284,24 @@ impl Fetcher {
         })
     }
 
+    /// A request to where this address is reached.
+    fn addressed(&self, method: Method, url: &Url) -> RequestBuilder {
+        let (url, host) = self.reach.route(url);
+        match host {
+            Some(host) => self.routed.request(method, url).header(header::HOST, host),
+            None => self.client.request(method, url),
+        }
+    }
+
     /// Refuses other schemes and ports, and addresses written as numbers; names are judged when
     /// they are resolved.
-    fn check(&self, target: &Target, errand: &Errand<'_>) -> Result<(), FetchError> {
-        let url = &target.url;
+    fn check(&self, url: &Url, may_use: impl Fn(&str, u16) -> bool) -> Result<(), FetchError> {
         if !is_http(url) {
             return Err(FetchError::Scheme);
         }
         let port = url.port_or_known_default().unwrap_or_default();
         let host = url.host_str().unwrap_or_default();
-        if !(errand.may_use)(host, port) {
+        if !may_use(host, port) {
             return Err(FetchError::Port(port));
         }
         // No such name exists, and to those who overlook the dots it is another one.

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::deliver::DeliveryError;
 use crate::load::Shed;
+use crate::notifications::Told;
 use crate::rendering::{Rendered, Tier};
 
 /// Counts since the start. Counting takes no lock, so the counts of one reading may be a moment
@@ -20,6 +21,7 @@ pub struct Meters {
     fetches: [AtomicU64; Fetch::ALL.len()],
     shed: [AtomicU64; Shed::STEPS.len()],
     late: AtomicU64,
+    notifications: [AtomicU64; 3],
 }
 
 /// How a request to an origin went.
@@ -100,6 +102,19 @@ impl Meters {
     /// Answers in another format because AVIF was not ready in time.
     pub fn late(&self) -> u64 {
         self.late.load(Relaxed)
+    }
+
+    /// Notifications by what came of them: told, refused for now, or dropped for their age.
+    pub fn notifications(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let counts = self.notifications.iter().map(|count| count.load(Relaxed));
+        ["told", "refused", "dropped"].into_iter().zip(counts)
+    }
+
+    pub(crate) fn count_notifications(&self, told: Told) {
+        let counted = [told.told, told.refused, told.dropped];
+        for (count, number) in self.notifications.iter().zip(counted) {
+            count.fetch_add(number, Relaxed);
+        }
     }
 
     pub(crate) fn count_late(&self) {

@@ -1,4 +1,4 @@
-//! Records about accounts, images, variants, signing keys and tokens.
+//! Records about accounts, images, variants, signing keys, tokens and webhooks.
 //!
 //! A blob is written before its record and removed after it. So that a crash between the two leaves
 //! nothing behind for ever, a blob is *reserved* first (`reserve_blobs`); the transaction which
@@ -6,6 +6,7 @@
 //! taken, or was released by a deletion.
 
 mod leaves;
+mod notifications;
 mod postgres;
 mod recent;
 mod records;
@@ -23,6 +24,7 @@ use model::{
 };
 
 use crate::Error;
+pub use notifications::{Claimed, Claims, Notifications};
 pub use postgres::{Postgres, PostgresUrl};
 pub use recent::Moment;
 pub use records::{AccountRecords, Place, Portable, Reading, Record, Records};
@@ -50,7 +52,7 @@ impl From<Corrupt> for Error {
 
 /// Records. Implemented by `Sqlite` and `Postgres`, and by nothing else.
 #[async_trait]
-pub trait Catalog: Send + Sync {
+pub trait Catalog: Notifications + Send + Sync {
     /// Inserts an account together with the variant and the signing key it starts with.
     /// `Taken` if its id or hash is in use.
     async fn create_account(
@@ -174,7 +176,7 @@ pub trait Catalog: Send + Sync {
     /// The image or draft of this id.
     async fn image(&self, account: &AccountId, id: &ImageId) -> Result<Option<Image>, Error>;
 
-    /// Turns a draft into an image, once. `NotFound` without it, `DraftUsed` if it is none any
+    /// Turns a draft into an image, once, and notes it for each webhook that is to know. `NotFound` without it, `DraftUsed` if it is none any
     /// more, `DraftExpired` at or after its time, else as `insert_image`.
     async fn fill_draft(
         &self,
@@ -223,7 +225,8 @@ pub trait Catalog: Send + Sync {
     async fn image_count(&self, account: &AccountId, creator: &CreatorFilter)
     -> Result<u64, Error>;
 
-    /// Deletes up to `limit` drafts which expired at or before `now`; returns how many.
+    /// Deletes up to `limit` drafts which expired at or before `now`, and notes each for the webhooks
+    /// that are to know; returns how many.
     async fn delete_expired_drafts(&self, now: Timestamp, limit: u32) -> Result<u32, Error>;
 
     /// Up to `limit` blobs whose reservation lapsed, or which were released, at or before `now`;

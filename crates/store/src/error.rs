@@ -19,6 +19,9 @@ pub enum Error {
     /// The account holds as many of these as it may.
     #[error("the account is full")]
     Full,
+    /// Another record needs this one.
+    #[error("another record needs this one")]
+    InUse,
     /// The record changed between reading and writing it.
     #[error("the record has changed meanwhile")]
     Changed,

@@ -61,6 +61,11 @@ class Origin(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(204 if self.path == "/hook" else 404)
+        self.end_headers()
+
     def log_message(self, *_):
         pass
 
@@ -344,6 +349,35 @@ class Images(unittest.TestCase):
         c2pa = self.client.zones.transformations_c2pa
         self.assertEqual(c2pa.edit(zone_id=zone, value="on").value, "on")
         self.assertEqual(c2pa.get(zone_id=zone).value, "on")
+
+    def test_webhooks_and_policies(self):
+        alerting = self.client.alerting
+        hooks, policies = alerting.destinations.webhooks, alerting.policies
+        url = f"{self.origin_url}/hook"
+        hook = hooks.create(account_id=ACCOUNT, name="uploads", url=url, secret="s3cret").id
+        listed = list(hooks.list(account_id=ACCOUNT))
+        self.assertEqual([(known.id, known.type) for known in listed], [(hook, "generic")])
+        self.assertLess(listed[0].created_at, datetime.now(timezone.utc) + timedelta(minutes=1))
+        hooks.update(hook, account_id=ACCOUNT, name="renamed", url=url)
+        self.assertEqual(hooks.get(hook, account_id=ACCOUNT).name, "renamed")
+        policy = policies.create(
+            account_id=ACCOUNT,
+            name="of users",
+            enabled=True,
+            alert_type="image_notification",
+            mechanisms={"webhooks": [{"id": hook}]},
+        ).id
+        policies.update(policy, account_id=ACCOUNT, enabled=False)
+        shown = policies.get(policy, account_id=ACCOUNT)
+        self.assertEqual((shown.name, shown.enabled), ("of users", False))
+        self.assertEqual([told.id for told in shown.mechanisms.webhooks], [hook])
+        self.assertEqual([known.id for known in policies.list(account_id=ACCOUNT)], [policy])
+        refused = cloudflare.ConflictError
+        self.refuses(refused, 409, 5409, hooks.delete, hook, account_id=ACCOUNT)
+        policies.delete(policy, account_id=ACCOUNT)
+        hooks.delete(hook, account_id=ACCOUNT)
+        refused = cloudflare.NotFoundError
+        self.refuses(refused, 404, 5404, policies.get, policy, account_id=ACCOUNT)
 
     def test_the_async_client(self):
         async def round_trip():

@@ -553,3 +553,57 @@ test('zones and their settings', async () => {
   assert.deepEqual(await client.zones.transformationsC2pa.get({ zone_id }), c2pa);
   await refuses(origins.edit({ zone_id, value: 'no host' }), Cloudflare.BadRequestError, 400, 5400);
 });
+
+test('a webhook learns how a direct upload ends', async () => {
+  const messages = [];
+  let wake = () => {};
+  const receiver = createServer(async (request, response) => {
+    let body = '';
+    for await (const piece of request) body += piece;
+    messages.push({ headers: request.headers, body: JSON.parse(body) });
+    response.end('ok');
+    wake();
+  });
+  await new Promise((listening) => receiver.listen(0, '127.0.0.1', listening));
+  const url = `http://127.0.0.1:${receiver.address().port}/hook`;
+  const { destinations, policies } = client.alerting;
+  try {
+    const { id } = await destinations.webhooks.create({ account_id, name: 'uploads', url, secret: 's3cret' });
+    assert.equal(messages.length, 1);
+    const hooks = [];
+    for await (const hook of destinations.webhooks.list({ account_id })) hooks.push(hook);
+    assert.deepEqual(hooks.map((hook) => [hook.id, hook.name, hook.url, hook.type, hook.secret]),
+      [[id, 'uploads', url, 'generic', undefined]]);
+    const policy = await policies.create({
+      account_id, name: 'of users', enabled: true, alert_type: 'image_notification',
+      mechanisms: { webhooks: [{ id }] },
+    });
+    const known = [];
+    for await (const one of policies.list({ account_id })) known.push(one);
+    assert.deepEqual(known.map((one) => one.id), [policy.id]);
+    assert.deepEqual(known[0].mechanisms, { webhooks: [{ id }] });
+    await policies.update(policy.id, { account_id, description: 'direct uploads' });
+    assert.equal((await policies.get(policy.id, { account_id })).description, 'direct uploads');
+
+    const upload = await v2.directUploads.create({ account_id, creator: 'mara' });
+    const form = new FormData();
+    form.set('file', new Blob([png(4, 4, [1, 2, 3])]), 'a.png');
+    assert.equal((await fetch(upload.uploadURL, { method: 'POST', body: form })).status, 200);
+    while (messages.length < 2) await new Promise((told) => { wake = told; });
+    const { headers, body } = messages[1];
+    assert.equal(headers['cf-webhook-auth'], 's3cret');
+    assert.equal(body.policy_id, policy.id);
+    const stored = await v1.get(upload.id, { account_id });
+    assert.deepEqual(body.data, {
+      account_tag: account_id, image_id: upload.id, status: 'uploaded', reason: null,
+      uploaded: stored.uploaded, creator: 'mara',
+    });
+
+    await refuses(destinations.webhooks.delete(id, { account_id }), Cloudflare.ConflictError, 409, 5409);
+    await policies.delete(policy.id, { account_id });
+    await destinations.webhooks.delete(id, { account_id });
+    await refuses(destinations.webhooks.get(id, { account_id }), Cloudflare.NotFoundError, 404, 5404);
+  } finally {
+    receiver.close();
+  }
+});

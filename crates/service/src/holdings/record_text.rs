@@ -3,8 +3,9 @@
 
 use model::{
     Account, AccountConfig, AccountHash, AccountId, ApiToken, BlobKey, Creator, Filename, Image,
-    ImageId, KeyName, MediaType, Metadata, Permission, SigningKey, Source, Timestamp, TokenHash,
-    TokenId, Variant, VariantName, VariantOptions, ZoneConfigs,
+    ImageId, KeyName, MediaType, Metadata, NotificationPolicy, NotifierId, Pending, Permission,
+    SigningKey, Source, Timestamp, TokenHash, TokenId, UploadEnd, Variant, VariantName,
+    VariantOptions, Webhook, ZoneConfigs,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -34,6 +35,47 @@ struct AccountLine {
     variants: Vec<VariantLine>,
     keys: Vec<KeyLine>,
     tokens: Vec<TokenLine>,
+    #[serde(default)]
+    webhooks: Vec<WebhookLine>,
+    #[serde(default)]
+    policies: Vec<PolicyLine>,
+    #[serde(default)]
+    pending: Vec<PendingLine>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WebhookLine {
+    id: String,
+    name: String,
+    url: String,
+    /// Sealed as the keys are.
+    sealed: Option<String>,
+    created: i64,
+    last_success: Option<i64>,
+    last_failure: Option<i64>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct PolicyLine {
+    id: String,
+    name: String,
+    description: Option<String>,
+    enabled: bool,
+    webhooks: Vec<String>,
+    created: i64,
+    modified: i64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct PendingLine {
+    policy: String,
+    webhook: String,
+    image: String,
+    creator: Option<String>,
+    /// Of an upload which succeeded; one which failed has a reason.
+    uploaded: Option<i64>,
+    reason: Option<String>,
+    happened: i64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -93,6 +135,10 @@ fn context(account: &AccountId, name: &KeyName) -> String {
     )
 }
 
+fn webhook_context(account: &AccountId, id: &NotifierId) -> String {
+    format!("backup of the secret of webhook {id} of account {account}")
+}
+
 /// The record as one line, without its end.
 pub(super) fn write(record: &Record, vault: &Vault) -> serde_json::Result<String> {
     let line = match record {
@@ -120,6 +166,9 @@ fn account_line(records: &AccountRecords, vault: &Vault) -> AccountLine {
         variants,
         keys,
         tokens,
+        webhooks,
+        policies,
+        pending,
     } = records;
     let Account {
         id,
@@ -147,6 +196,12 @@ fn account_line(records: &AccountRecords, vault: &Vault) -> AccountLine {
         variants: variants.iter().map(variant_line).collect(),
         keys: keys.iter().map(|key| key_line(id, key, vault)).collect(),
         tokens: tokens.iter().map(token_line).collect(),
+        webhooks: webhooks
+            .iter()
+            .map(|webhook| webhook_line(id, webhook, vault))
+            .collect(),
+        policies: policies.iter().map(policy_line).collect(),
+        pending: pending.iter().map(pending_line).collect(),
     }
 }
 
@@ -155,6 +210,11 @@ fn account(line: AccountLine, vault: &Vault) -> Option<AccountRecords> {
     let keys = line.keys.iter().map(|key| signing_key(&id, key, vault));
     let tokens = line.tokens.into_iter().map(|token| api_token(&id, token));
     let (keys, tokens) = (keys.collect::<Option<_>>()?, tokens.collect::<Option<_>>()?);
+    let webhooks = line.webhooks.into_iter();
+    let webhooks = webhooks.map(|line| webhook(&id, line, vault));
+    let webhooks = webhooks.collect::<Option<_>>()?;
+    let policies = line.policies.into_iter().map(policy);
+    let pending = line.pending.into_iter().map(pending);
     Some(AccountRecords {
         account: Account {
             hash: AccountHash::try_from(line.hash.as_str()).ok()?,
@@ -172,6 +232,127 @@ fn account(line: AccountLine, vault: &Vault) -> Option<AccountRecords> {
         variants: line.variants.iter().map(variant).collect::<Option<_>>()?,
         keys,
         tokens,
+        webhooks,
+        policies: policies.collect::<Option<_>>()?,
+        pending: pending.collect::<Option<_>>()?,
+    })
+}
+
+fn webhook_line(account: &AccountId, webhook: &Webhook, vault: &Vault) -> WebhookLine {
+    let Webhook {
+        id,
+        name,
+        url,
+        secret,
+        created,
+        last_success,
+        last_failure,
+    } = webhook;
+    let seal = |secret: &String| vault.seal(secret.as_bytes(), &webhook_context(account, id));
+    WebhookLine {
+        id: id.as_str().to_owned(),
+        name: name.clone(),
+        url: url.clone(),
+        sealed: secret.as_ref().map(|secret| model::to_hex(&seal(secret))),
+        created: created.micros(),
+        last_success: last_success.map(Timestamp::micros),
+        last_failure: last_failure.map(Timestamp::micros),
+    }
+}
+
+fn webhook(account: &AccountId, line: WebhookLine, vault: &Vault) -> Option<Webhook> {
+    let id = NotifierId::parse(&line.id)?;
+    let secret = match line.sealed {
+        Some(sealed) => {
+            let sealed = model::from_hex(&sealed)?;
+            let secret = vault.open(&sealed, &webhook_context(account, &id)).ok()?;
+            Some(String::from_utf8(secret).ok()?)
+        }
+        None => None,
+    };
+    Some(Webhook {
+        id,
+        name: line.name,
+        url: line.url,
+        secret,
+        created: Timestamp::from_micros(line.created),
+        last_success: line.last_success.map(Timestamp::from_micros),
+        last_failure: line.last_failure.map(Timestamp::from_micros),
+    })
+}
+
+fn policy_line(policy: &NotificationPolicy) -> PolicyLine {
+    let NotificationPolicy {
+        id,
+        name,
+        description,
+        enabled,
+        webhooks,
+        created,
+        modified,
+    } = policy;
+    PolicyLine {
+        id: id.as_str().to_owned(),
+        name: name.clone(),
+        description: description.clone(),
+        enabled: *enabled,
+        webhooks: webhooks.iter().map(ToString::to_string).collect(),
+        created: created.micros(),
+        modified: modified.micros(),
+    }
+}
+
+fn policy(line: PolicyLine) -> Option<NotificationPolicy> {
+    let webhooks = line.webhooks.iter().map(|id| NotifierId::parse(id));
+    Some(NotificationPolicy {
+        id: NotifierId::parse(&line.id)?,
+        name: line.name,
+        description: line.description,
+        enabled: line.enabled,
+        webhooks: webhooks.collect::<Option<_>>()?,
+        created: Timestamp::from_micros(line.created),
+        modified: Timestamp::from_micros(line.modified),
+    })
+}
+
+fn pending_line(pending: &Pending) -> PendingLine {
+    let Pending {
+        policy,
+        webhook,
+        end,
+    } = pending;
+    let UploadEnd {
+        image,
+        creator,
+        outcome,
+        happened,
+    } = end;
+    PendingLine {
+        policy: policy.to_string(),
+        webhook: webhook.to_string(),
+        image: image.as_str().to_owned(),
+        creator: creator.as_ref().map(|text| text.as_str().to_owned()),
+        uploaded: outcome.as_ref().ok().map(|uploaded| uploaded.micros()),
+        reason: outcome.as_ref().err().cloned(),
+        happened: happened.micros(),
+    }
+}
+
+fn pending(line: PendingLine) -> Option<Pending> {
+    let outcome = match (line.uploaded, line.reason) {
+        (Some(uploaded), None) => Ok(Timestamp::from_micros(uploaded)),
+        (None, Some(reason)) => Err(reason),
+        _ => return None,
+    };
+    Some(Pending {
+        policy: NotifierId::parse(&line.policy)?,
+        webhook: NotifierId::parse(&line.webhook)?,
+        end: UploadEnd {
+            image: ImageId::from_path(line.image),
+            creator: line.creator.and_then(Creator::from_stored),
+            outcome,
+            happened: Timestamp::from_micros(line.happened),
+        },
     })
 }
 

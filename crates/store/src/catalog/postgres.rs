@@ -8,6 +8,7 @@ mod leases;
 mod leaves;
 mod lists;
 mod moments;
+mod notifications;
 mod pool;
 mod purges;
 mod records;
@@ -83,6 +84,8 @@ macro_rules! work {
         }
     }};
 }
+
+use work;
 
 impl Postgres {
     /// Connects to the database of this address; creates its tables, or brings them up to date.
@@ -526,7 +529,9 @@ impl Catalog for Postgres {
     async fn delete_expired_drafts(&self, now: Timestamp, limit: u32) -> Result<u32, Error> {
         self.write(
             Change::Nothing,
-            work!([] | writing | sweep::delete_expired_drafts(writing.connection, now, limit)),
+            work!(
+                [] | writing | notifications::delete_expired_drafts(writing.connection, now, limit)
+            ),
         )
         .await
     }

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use model::{
-    Account, AccountId, ApiToken, BlobKey, Image, ImageId, SigningKey, Timestamp, Variant,
+    Account, AccountId, ApiToken, BlobKey, Image, ImageId, NotificationPolicy, Pending, SigningKey,
+    Timestamp, Variant, Webhook,
 };
 use tokio::sync::mpsc;
 
@@ -35,6 +36,12 @@ pub struct AccountRecords {
     pub keys: Vec<SigningKey>,
     /// Oldest first.
     pub tokens: Vec<ApiToken>,
+    /// Oldest first, with their secrets open.
+    pub webhooks: Vec<Webhook>,
+    /// Oldest first.
+    pub policies: Vec<NotificationPolicy>,
+    /// What is not told yet, in the order in which it was noted.
+    pub pending: Vec<Pending>,
 }
 
 /// Where a record is in the order of all: accounts, drafts, images. It stays the same whatever is
@@ -89,8 +96,8 @@ pub trait Portable: Catalog {
     fn records(&self, reading: Reading) -> Records;
 
     /// Makes these records be there as they are, in one transaction. What stands in their way, by
-    /// a name or a moment, goes; its blob is released. Of an account, variants, keys and tokens are
-    /// replaced as a whole. `NotFound` for an image without its account.
+    /// a name or a moment, goes; its blob is released. Of an account, all but its images is replaced as
+    /// a whole. `NotFound` for an image without its account.
     ///
     /// Only for a catalog which is being filled: no limit is asked for, and no reservation.
     async fn put_records(&self, records: Vec<Record>) -> Result<(), Error>;
@@ -121,13 +128,17 @@ pub trait Portable: Catalog {
 }
 
 /// The tables whose rows are the records.
-pub(super) const TABLES: [&str; 6] = [
+pub(super) const TABLES: [&str; 10] = [
     "accounts",
     "tokens",
     "signing_keys",
     "variants",
     "images",
     "loose_blobs",
+    "webhooks",
+    "policies",
+    "policy_webhooks",
+    "notifications",
 ];
 
 /// Where a reading goes on.

@@ -5,6 +5,7 @@ mod images;
 mod keys;
 mod leaves;
 mod lists;
+mod notifications;
 mod readers;
 mod records;
 mod rows;

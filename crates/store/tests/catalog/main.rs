@@ -11,6 +11,7 @@ mod keys_and_variants;
 mod lists;
 mod model_based;
 mod nodes;
+mod notifications;
 #[path = "../../../../tests/support/postgres.rs"]
 mod postgres;
 mod races;
@@ -99,6 +100,14 @@ suite! {
     races::one_of_many_fillings_wins,
     races::one_of_many_keys_finds_place,
     races::a_reservation_is_taken_or_lapses,
+    notifications::webhooks_are_kept_and_listed_oldest_first,
+    notifications::a_policy_changes_only_from_what_it_is,
+    notifications::the_end_of_a_draft_is_noted_with_it,
+    notifications::a_notification_is_claimed_until_it_is_told,
+    notifications::a_webhook_which_fails_is_left_alone,
+    notifications::old_notifications_are_dropped,
+    notifications::what_waits_goes_with_its_policy_and_account,
+    notifications::a_closed_catalog_tells_nobody,
     sweep::a_reservation_lapses,
     sweep::a_reservation_is_taken_once,
     sweep::a_deletion_releases_the_blob_later,

@@ -14,6 +14,7 @@ use crate::fixtures::{
     LATE, account, at, blob, creator, draft, filled, id, image, metadata, new_account, pages,
     query, reserve, source, upload,
 };
+use crate::notifications::{failure, policy, webhook};
 
 /// Everything, in the order in which it is read.
 async fn all(catalog: &dyn Portable, reading: Reading) -> Vec<Record> {
@@ -113,6 +114,17 @@ async fn fill_account(catalog: &dyn Catalog, owner: &AccountId, random: &mut Ran
         };
         catalog.insert_token(&token).await.unwrap();
     }
+    // One which is told and one which is not, and what waits for them from here on.
+    for (name, enabled) in [("told", true), ("not told", false)] {
+        let hook = webhook("hook", (random.below(2) == 1).then_some("s3cret"));
+        catalog.insert_webhook(owner, &hook, 9).await.unwrap();
+        let mut by = policy(&[&hook]);
+        (by.name, by.enabled) = (name.to_owned(), enabled);
+        by.description = (random.below(2) == 1).then(|| "of customers".to_owned());
+        catalog.insert_policy(owner, &by, 9).await.unwrap();
+    }
+    let end = failure("broken \u{e9}");
+    catalog.note_failed_upload(owner, &end).await.unwrap();
     for number in 0..40 {
         let mut next = image(&format!("images/{number} \u{e9}\u{1f431}"));
         next.creator = creator(["", "ann", "bob", "x\0y"][random.below(4) as usize]);

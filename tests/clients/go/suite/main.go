@@ -28,6 +28,7 @@ import (
 	"time"
 
 	"github.com/cloudflare/cloudflare-go/v6"
+	"github.com/cloudflare/cloudflare-go/v6/alerting"
 	"github.com/cloudflare/cloudflare-go/v6/images"
 	"github.com/cloudflare/cloudflare-go/v6/option"
 )
@@ -66,6 +67,7 @@ func main() {
 		{"counts in the statistics", statistics},
 		{"makes, changes and removes variants", variants},
 		{"uploads directly", uploadsDirectly},
+		{"tells webhooks", tellsWebhooks},
 	} {
 		if problem := attempt(test.run); problem != nil {
 			failed++
@@ -426,4 +428,44 @@ func uploadsDirectly() {
 	same(sendForm(draft.UploadURL), 409)
 	plain := ok(v2.DirectUploads.New(ctx, images.V2DirectUploadNewParams{AccountID: account}))
 	same(sendForm(plain.UploadURL), 200)
+}
+
+func tellsWebhooks() {
+	heard := make(chan map[string]any, 4)
+	receiver := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, request *http.Request) {
+		var message map[string]any
+		if json.NewDecoder(request.Body).Decode(&message) == nil {
+			heard <- message
+		}
+	}))
+	defer receiver.Close()
+	hooks, policies := client.Alerting.Destinations.Webhooks, client.Alerting.Policies
+	hook := ok(hooks.New(ctx, alerting.DestinationWebhookNewParams{
+		AccountID: account, Name: cloudflare.F("uploads"), URL: cloudflare.F(receiver.URL),
+	}))
+	check((<-heard)["text"] != nil, "the message of trial")
+	told := []alerting.MechanismWebhookParam{{ID: cloudflare.F(hook.ID)}}
+	policy := ok(policies.New(ctx, alerting.PolicyNewParams{
+		AccountID:  account,
+		Name:       cloudflare.F("of users"),
+		Enabled:    cloudflare.F(true),
+		AlertType:  cloudflare.F(alerting.PolicyNewParamsAlertTypeImageNotification),
+		Mechanisms: cloudflare.F(alerting.MechanismParam{Webhooks: cloudflare.F(told)}),
+	}))
+	known := ok(policies.List(ctx, alerting.PolicyListParams{AccountID: account}))
+	same(len(known.Result), 1)
+	same(known.Result[0].Mechanisms.Webhooks[0].ID, hook.ID)
+
+	draft := ok(v2.DirectUploads.New(ctx, images.V2DirectUploadNewParams{AccountID: account}))
+	same(sendForm(draft.UploadURL), 200)
+	message := <-heard
+	same(message["policy_id"], policy.ID)
+	same(message["data"].(map[string]any)["image_id"], draft.ID)
+
+	_, err := hooks.Delete(ctx, hook.ID, alerting.DestinationWebhookDeleteParams{AccountID: account})
+	refused(err, 409, 5409)
+	ok(policies.Delete(ctx, policy.ID, alerting.PolicyDeleteParams{AccountID: account}))
+	ok(hooks.Delete(ctx, hook.ID, alerting.DestinationWebhookDeleteParams{AccountID: account}))
+	_, err = hooks.Get(ctx, hook.ID, alerting.DestinationWebhookGetParams{AccountID: account})
+	refused(err, 404, 5404)
 }

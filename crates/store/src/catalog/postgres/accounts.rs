@@ -5,7 +5,7 @@ use tokio_postgres::Row;
 
 use super::pool::Connection;
 use super::rows::{self, image_columns};
-use super::{Corrupt, images, statements, taken_or, zone_text};
+use super::{Corrupt, images, notifications, statements, taken_or, zone_text};
 use crate::Error;
 
 /// The columns which `account` reads, in its order.
@@ -133,7 +133,13 @@ pub(super) async fn set_config(
 pub(super) async fn mark_deleted(connection: &Connection, id: &AccountId) -> Result<i64, Error> {
     let marked = connection.query_opt(MARK_DELETED, &[&id.as_str()]).await?;
     let pk: i64 = marked.ok_or(Error::NotFound)?.try_get(0)?;
-    for sql in [DELETE_TOKENS, DELETE_KEYS, DELETE_VARIANTS] {
+    for sql in [
+        DELETE_TOKENS,
+        DELETE_KEYS,
+        DELETE_VARIANTS,
+        notifications::DELETE_POLICIES,
+        notifications::DELETE_WEBHOOKS,
+    ] {
         connection.execute(sql, &[&pk]).await?;
     }
     Ok(pk)

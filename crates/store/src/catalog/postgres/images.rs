@@ -11,8 +11,9 @@ use model::{AccountId, Creator, Filename, Image, ImageId, Metadata, Source, Time
 use super::pool::Connection;
 use super::rows::{self, image_columns};
 use super::transaction::both;
-use super::{Writing, leaves, statements, sweep, taken_or};
+use super::{Writing, leaves, notifications, statements, sweep, taken_or};
 use crate::Error;
+use crate::catalog::notifications::success;
 use crate::catalog::{Filled, ImageEdit};
 
 statements! {
@@ -125,6 +126,7 @@ pub(super) async fn fill_draft(
     image.draft_expires = None;
     write_row(connection, UPDATE, pk, &image).await?;
     appear(connection, account, pk, &image).await?;
+    notifications::note(connection, account, &success(&image)).await?;
     Ok(image)
 }
 

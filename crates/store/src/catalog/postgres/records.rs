@@ -13,9 +13,10 @@ use tokio_postgres::Row;
 use super::changes::Change;
 use super::pool::{Connection, Pool};
 use super::rows::{self, image_columns};
-use super::{Corrupt, Postgres, accounts, images, keys, sealed_keys, statements, sweep};
-use super::{tokens, transaction, variants, zone_text};
+use super::{Corrupt, Postgres, accounts, images, keys, notifications, sealed_keys, statements};
+use super::{sweep, tokens, transaction, variants, zone_text};
 use crate::catalog::Catalog as _;
+use crate::catalog::notifications::{seal, unseal_all};
 use crate::catalog::records::{
     AccountRecords, Next, PIECE, Piece, Place, Portable, Reading, Record, Records, TABLES,
 };
@@ -331,12 +332,16 @@ async fn account_records(
     let id = account_id(id)?;
     let account = accounts::by_id(connection, &id).await?;
     let keys = keys::all(connection, &id).await?;
+    let webhooks = notifications::webhooks(connection, &id).await?;
     Ok(AccountRecords {
         account: account.ok_or(Corrupt("account"))?,
         last_uploaded,
         variants: variants::all(connection, &id).await?,
         keys: sealed_keys::unseal(vault, &id, keys)?,
         tokens: tokens::all(connection, &id).await?,
+        webhooks: unseal_all(vault, &id, webhooks)?,
+        policies: notifications::policies(connection, &id).await?,
+        pending: notifications::all_pending(connection, &id).await?,
     })
 }
 
@@ -365,7 +370,13 @@ async fn put_account(
                     ],
                 )
                 .await?;
-            for sql in [DELETE_TOKENS, DELETE_KEYS, DELETE_VARIANTS] {
+            for sql in [
+                DELETE_TOKENS,
+                DELETE_KEYS,
+                DELETE_VARIANTS,
+                notifications::DELETE_POLICIES,
+                notifications::DELETE_WEBHOOKS,
+            ] {
                 connection.execute(sql, &[&pk]).await?;
             }
             pk
@@ -387,6 +398,16 @@ async fn put_account(
     }
     for token in &records.tokens {
         tokens::insert(connection, token).await?;
+    }
+    for webhook in &records.webhooks {
+        let secret = seal(vault, &account.id, webhook);
+        notifications::insert_webhook(connection, pk, webhook, secret.as_deref()).await?;
+    }
+    for policy in &records.policies {
+        notifications::insert_policy(connection, pk, policy).await?;
+    }
+    for pending in &records.pending {
+        notifications::put_pending(connection, pk, pending).await?;
     }
     Ok(())
 }

@@ -4,8 +4,8 @@ use futures_util::future::try_join_all;
 
 use super::pool::Connection;
 use super::{
-    accounts, changes, images, keys, leases, leaves, lists, purges, records, rows, statements,
-    sweep, tokens, variants,
+    accounts, changes, images, keys, leases, leaves, lists, notifications, purges, records, rows,
+    statements, sweep, tokens, variants,
 };
 use crate::{Error, Vault};
 
@@ -14,6 +14,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/postgres/0001.sql"),
     include_str!("../../../migrations/postgres/0002.sql"),
     include_str!("../../../migrations/postgres/0003.sql"),
+    include_str!("../../../migrations/postgres/0004.sql"),
 ];
 
 /// Every statement of this backend but those of the migration. Preparing them finds a wrong table,
@@ -26,6 +27,7 @@ const ALL_STATEMENTS: &[&[&str]] = &[
     leases::STATEMENTS,
     leaves::STATEMENTS,
     lists::STATEMENTS,
+    notifications::STATEMENTS,
     purges::STATEMENTS,
     records::STATEMENTS,
     rows::STATEMENTS,

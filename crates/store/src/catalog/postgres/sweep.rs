@@ -1,4 +1,4 @@
-//! What waits to be removed: blobs without a record, and drafts which nobody filled.
+//! What waits to be removed: blobs without a record.
 
 use model::{BlobKey, Timestamp};
 
@@ -26,11 +26,6 @@ statements! {
     KNOWS =
         "SELECT EXISTS (SELECT 1 FROM images WHERE blob = $1)
              OR EXISTS (SELECT 1 FROM loose_blobs WHERE blob = $1)";
-    DELETE_EXPIRED_DRAFTS =
-        "DELETE FROM images WHERE pk IN (
-             SELECT pk FROM images
-             WHERE blob IS NULL AND draft_expires <= $1 ORDER BY draft_expires LIMIT $2
-             FOR UPDATE SKIP LOCKED)";
     PING = "SELECT count(*) FROM seal";
 }
 
@@ -91,18 +86,6 @@ pub(super) async fn knows(connection: &Connection, key: &BlobKey) -> Result<bool
         .query_one(KNOWS, &[&key.bytes().as_slice()])
         .await;
     Ok(row?.try_get(0)?)
-}
-
-pub(super) async fn delete_expired_drafts(
-    connection: &Connection,
-    now: Timestamp,
-    limit: u32,
-) -> Result<u32, Error> {
-    let limit_rows = i64::from(limit);
-    let deleted = connection
-        .execute(DELETE_EXPIRED_DRAFTS, &[&now.micros(), &limit_rows])
-        .await;
-    Ok(u32::try_from(deleted?).unwrap_or(limit))
 }
 
 /// A query which reads a table, so that a broken database is noticed.

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::rows::{self, image_columns};
 use super::writer::Writing;
-use super::{Corrupt, images, statements, taken_or, zone_text};
+use super::{Corrupt, images, notifications, statements, taken_or, zone_text};
 use crate::Error;
 
 /// The columns which `account` reads, in its order.
@@ -124,7 +124,14 @@ pub(super) fn set_config(
 pub(super) fn mark_deleted(writing: &Writing<'_>, id: &AccountId) -> Result<i64, Error> {
     let connection = writing.connection;
     let pk = rows::require_account(connection, id)?;
-    for sql in [MARK_DELETED, DELETE_TOKENS, DELETE_KEYS, DELETE_VARIANTS] {
+    for sql in [
+        MARK_DELETED,
+        DELETE_TOKENS,
+        DELETE_KEYS,
+        DELETE_VARIANTS,
+        notifications::DELETE_POLICIES,
+        notifications::DELETE_WEBHOOKS,
+    ] {
         connection.prepare_cached(sql)?.execute([pk])?;
     }
     Ok(pk)

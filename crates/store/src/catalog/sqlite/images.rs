@@ -5,8 +5,9 @@ use rusqlite::{Connection, named_params, params};
 
 use super::rows::{self, Blob, image_columns};
 use super::writer::Writing;
-use super::{leaves, statements, sweep, taken_or};
+use super::{leaves, notifications, statements, sweep, taken_or};
 use crate::Error;
+use crate::catalog::notifications::success;
 use crate::catalog::{Filled, ImageEdit};
 
 statements! {
@@ -96,6 +97,7 @@ pub(super) fn fill_draft(
     image.draft_expires = None;
     update_row(connection, pk, &image)?;
     appear(connection, account, pk, &image)?;
+    notifications::note(connection, account, &success(&image))?;
     Ok(image)
 }
 

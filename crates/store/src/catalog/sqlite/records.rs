@@ -9,9 +9,10 @@ use tokio::sync::mpsc::{self, Sender};
 
 use super::rows::{self, Blob, image_columns};
 use super::writer::Writing;
-use super::{Corrupt, Sqlite, Touched, accounts, images, keys, sealed_keys, statements};
-use super::{tokens, variants, zone_text};
+use super::{Corrupt, Sqlite, Touched, accounts, images, keys, notifications, sealed_keys};
+use super::{statements, tokens, variants, zone_text};
 use crate::catalog::Catalog as _;
+use crate::catalog::notifications::{seal, unseal_all};
 use crate::catalog::records::{
     AccountRecords, Next, PIECE, Piece, Place, Portable, Reading, Record, Records, TABLES,
 };
@@ -297,6 +298,9 @@ fn account_records(
         variants: variants::all(connection, &id)?,
         keys: sealed_keys::unseal(vault, &id, keys::all(connection, &id)?)?,
         tokens: tokens::all(connection, &id)?,
+        webhooks: unseal_all(vault, &id, notifications::webhooks(connection, &id)?)?,
+        policies: notifications::policies(connection, &id)?,
+        pending: notifications::all_pending(connection, &id)?,
     })
 }
 
@@ -320,7 +324,13 @@ fn put_account(
                 account.config.preserve_content_credentials,
                 zone_text::of(&account.config.zones),
             ])?;
-            for sql in [DELETE_TOKENS, DELETE_KEYS, DELETE_VARIANTS] {
+            for sql in [
+                DELETE_TOKENS,
+                DELETE_KEYS,
+                DELETE_VARIANTS,
+                notifications::DELETE_POLICIES,
+                notifications::DELETE_WEBHOOKS,
+            ] {
                 connection.prepare_cached(sql)?.execute([pk])?;
             }
             pk
@@ -340,6 +350,16 @@ fn put_account(
     }
     for token in &records.tokens {
         tokens::insert(writing, token)?;
+    }
+    for webhook in &records.webhooks {
+        let secret = seal(vault, &account.id, webhook);
+        notifications::insert_webhook(connection, pk, webhook, secret.as_deref())?;
+    }
+    for policy in &records.policies {
+        notifications::insert_policy(connection, pk, policy)?;
+    }
+    for pending in &records.pending {
+        notifications::put_pending(writing, pk, pending)?;
     }
     Ok(())
 }

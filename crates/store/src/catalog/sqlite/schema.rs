@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::{accounts, images, keys, leaves, lists, records, sweep, tokens, variants, writer};
+use super::{
+    accounts, images, keys, leaves, lists, notifications, records, sweep, tokens, variants, writer,
+};
 use crate::Error;
 
 /// The steps of the schema; a database's `user_version` says how many it has.
@@ -13,6 +15,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/sqlite/0001.sql"),
     include_str!("../../../migrations/sqlite/0002.sql"),
     include_str!("../../../migrations/sqlite/0003.sql"),
+    include_str!("../../../migrations/sqlite/0004.sql"),
 ];
 
 /// Every statement of this backend. Preparing them finds a wrong table or column at the start.
@@ -22,6 +25,7 @@ const STATEMENTS: &[&[&str]] = &[
     keys::STATEMENTS,
     leaves::STATEMENTS,
     lists::STATEMENTS,
+    notifications::STATEMENTS,
     records::STATEMENTS,
     sweep::STATEMENTS,
     tokens::STATEMENTS,

@@ -5,7 +5,7 @@ use rusqlite::{Connection, params};
 
 use super::rows::Blob;
 use super::writer::Writing;
-use super::{statements, taken_or};
+use super::{notifications, statements, taken_or};
 use crate::Error;
 
 statements! {
@@ -100,6 +100,7 @@ pub(super) fn delete_expired_drafts(
     now: Timestamp,
     limit: u32,
 ) -> Result<u32, Error> {
+    notifications::note_expired(writing.connection, now, limit)?;
     let mut statement = writing.connection.prepare_cached(DELETE_EXPIRED_DRAFTS)?;
     let deleted = statement.execute([now.micros(), i64::from(limit)])?;
     Ok(u32::try_from(deleted).unwrap_or(limit))
