@@ -314,6 +314,10 @@ settings! {
         webhooks_max, Kind::Count(1, 10_000), "50";
         /// Notification policies of an account.
         policies_max, Kind::Count(1, 10_000), "50";
+        /// Buckets of an account from which images are imported.
+        import_sources_max, Kind::Count(1, 10_000), "50";
+        /// Imports of an account which have not ended.
+        imports_max, Kind::Count(1, 1_000), "10";
         /// Images on one page of a list.
         list_page_max, Kind::Count(1, 1_000_000), "10000";
         /// Images which a list by page number may skip.

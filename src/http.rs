@@ -279,6 +279,26 @@ impl App {
                 api::alerting::delete_policy(self, account, &id).await
             }
             (_, Resource::Policy(id)) => api::alerting::get_policy(self, account, &id).await,
+            (Method::POST, Resource::ImportSources) => {
+                api::imports::create_source(self, request, account).await
+            }
+            (_, Resource::ImportSources) => {
+                api::imports::list_sources(self, &request, account).await
+            }
+            (Method::PATCH, Resource::ImportSource(id)) => {
+                api::imports::rename_source(self, request, account, &id).await
+            }
+            (Method::DELETE, Resource::ImportSource(id)) => {
+                api::imports::delete_source(self, account, &id).await
+            }
+            (_, Resource::ImportSource(id)) => api::imports::get_source(self, account, &id).await,
+            (Method::POST, Resource::Imports) => {
+                api::imports::create_job(self, request, account).await
+            }
+            (_, Resource::Imports) => api::imports::list_jobs(self, &request, account).await,
+            (_, Resource::Import(id)) => api::imports::get_job(self, account, &id).await,
+            (_, Resource::ImportAbort(id)) => api::imports::abort_job(self, account, &id).await,
+            (_, Resource::ImportLog(id)) => api::imports::log(self, &request, account, &id).await,
             (_, Resource::Account) => Ok(api::user::account(&account)),
             (_, Resource::TokenVerify) => Err(ApiError::no_route(request.uri().path())),
         }
@@ -302,10 +322,13 @@ impl Resource {
     /// The methods of this resource, and what each needs. `HEAD` goes where `GET` does.
     const fn methods(&self) -> &'static [(&'static str, Permission)] {
         match self {
-            Self::Images | Self::Variants | Self::Webhooks | Self::Policies => {
-                &[("GET", Read), ("POST", Write)]
-            }
-            Self::Image(_) | Self::Variant(_) => {
+            Self::Images
+            | Self::Variants
+            | Self::Webhooks
+            | Self::Policies
+            | Self::ImportSources
+            | Self::Imports => &[("GET", Read), ("POST", Write)],
+            Self::Image(_) | Self::Variant(_) | Self::ImportSource(_) => {
                 &[("GET", Read), ("PATCH", Write), ("DELETE", Write)]
             }
             Self::Webhook(_) | Self::Policy(_) => {
@@ -313,9 +336,13 @@ impl Resource {
             }
             Self::Key(_) => &[("PUT", Write), ("DELETE", Write)],
             Self::Config => &[("GET", Read), ("PATCH", Write)],
-            Self::DirectUploadV1 | Self::DirectUploadV2 | Self::Purge => &[("POST", Write)],
+            Self::DirectUploadV1 | Self::DirectUploadV2 | Self::Purge | Self::ImportAbort(_) => {
+                &[("POST", Write)]
+            }
             Self::BatchToken => &[("GET", Write)],
             Self::Blob(_)
+            | Self::Import(_)
+            | Self::ImportLog(_)
             | Self::Stats
             | Self::Keys
             | Self::ImagesV2

@@ -2,6 +2,7 @@
 
 mod allocator;
 mod greeting;
+mod jobs;
 mod traces;
 
 use std::error::Error;
@@ -20,6 +21,7 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer};
 
+use self::jobs::Jobs;
 use self::traces::Traces;
 use super::stores;
 use crate::config::{Config, Database, LogFormat};
@@ -127,13 +129,7 @@ async fn serve(mut config: Config, access_log: AccessLog) -> Result<(), Failure>
             let _ = metrics_ended.await;
         }))
     });
-    let follower = tokio::spawn(follow_purges(service.clone()));
-    let sweeper = tokio::spawn(sweep_for_ever(
-        service.clone(),
-        catalog.clone(),
-        config.sweep_interval,
-    ));
-    let teller = tokio::spawn(tell_for_ever(service.clone(), catalog.clone()));
+    let jobs = Jobs::start(service.clone(), catalog.clone(), config.sweep_interval);
     greet(&config, first.as_ref())?;
     let (all_end, ended) = tokio::sync::watch::channel(());
     let mut secure_ended = ended.clone();
@@ -163,18 +159,9 @@ async fn serve(mut config: Config, access_log: AccessLog) -> Result<(), Failure>
     if let Some(watchers) = watchers {
         let _ = watchers.await;
     }
-    follower.abort();
-    sweeper.abort();
-    teller.abort();
-    let _ = (sweeper.await, teller.await);
+    jobs.end().await;
     if let Err(error) = service.end().await {
         tracing::warn!(%error, "reserved blobs are left to the sweep");
-    }
-    // Another node need not wait until the leases lapse.
-    for job in [SWEEP, TELL] {
-        if let Err(error) = catalog.take_lease(job, std::time::Duration::ZERO).await {
-            tracing::warn!(%error, job, "a lease is left to lapse");
-        }
     }
     catalog.close().await?;
     drop(folder);
@@ -343,94 +330,6 @@ fn service_settings(config: &Config) -> Settings {
         batch_token_ttl: config.batch_token_ttl,
         blob_grace: config.blob_grace,
         release_grace: config.release_grace,
-    }
-}
-
-/// The jobs which one node does.
-const SWEEP: &str = "sweep";
-const TELL: &str = "notifications";
-
-/// One of the nodes sweeps. When it is gone, another one does after some intervals.
-async fn sweep_for_ever(
-    service: Service,
-    catalog: Arc<dyn Catalog>,
-    interval: std::time::Duration,
-) {
-    let mut ticks = tokio::time::interval(interval);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        let swept = match catalog.take_lease(SWEEP, 3 * interval).await {
-            Ok(true) => service.sweep().await,
-            Ok(false) => continue,
-            Err(error) => Err(error.into()),
-        };
-        match swept {
-            Ok(swept) if swept == service::Swept::default() => {}
-            Ok(swept) => tracing::info!(swept.drafts, swept.blobs, "swept"),
-            // There is nothing to sweep in a store which has moved.
-            Err(service::Error::Store(store::Error::Closed)) => {}
-            Err(error) => {
-                let cause = std::error::Error::source(&error).map(ToString::to_string);
-                tracing::error!(%error, cause, "a sweep failed; the next one goes on");
-            }
-        }
-    }
-}
-
-/// Time between two looks for notifications, and for how long the node which looked is the one to tell them.
-const TELL_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
-const TELL_LEASE: std::time::Duration = std::time::Duration::from_secs(10);
-
-/// One of the nodes tells webhooks what is due.
-async fn tell_for_ever(service: Service, catalog: Arc<dyn Catalog>) {
-    let mut ticks = tokio::time::interval(TELL_EVERY);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut failing = false;
-    loop {
-        ticks.tick().await;
-        let told = async {
-            if !service.has_to_tell().await? || !catalog.take_lease(TELL, TELL_LEASE).await? {
-                return Ok(());
-            }
-            service.tell().await.map(drop)
-        };
-        match told.await {
-            // A store which has moved took what waits with it.
-            Ok(()) | Err(service::Error::Store(store::Error::Closed)) => failing = false,
-            Err(error) => {
-                // Once, and not again with each look until it works again.
-                if !failing {
-                    let cause = std::error::Error::source(&error).map(ToString::to_string);
-                    tracing::warn!(%error, cause, "webhooks cannot be told at present");
-                }
-                failing = true;
-            }
-        }
-    }
-}
-
-/// Time between two looks for purges which other nodes announced.
-const PURGES_EVERY: std::time::Duration = std::time::Duration::from_millis(400);
-
-/// Purges what other nodes were told to.
-async fn follow_purges(service: Service) {
-    let mut ticks = tokio::time::interval(PURGES_EVERY);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let (mut last, mut failing) = (0, false);
-    loop {
-        ticks.tick().await;
-        match service.follow_purges(last).await {
-            Ok(number) => (last, failing) = (number, false),
-            Err(error) => {
-                // Once, and not again with each look until it works again.
-                if !failing {
-                    let cause = std::error::Error::source(&error).map(ToString::to_string);
-                    tracing::warn!(%error, cause, "what other nodes purge cannot be seen");
-                }
-                failing = true;
-            }
-        }
     }
 }
 

@@ -6,6 +6,7 @@ pub(super) mod batch;
 pub(super) mod config;
 pub(super) mod direct_upload;
 pub(super) mod images;
+pub(super) mod imports;
 pub(super) mod keys;
 pub(super) mod purge;
 pub(super) mod user;

@@ -168,7 +168,10 @@ impl ApiError {
                 | StatusCode::PAYLOAD_TOO_LARGE
                 | StatusCode::UNSUPPORTED_MEDIA_TYPE
         );
+        // Whoever went away in the middle may come again.
+        let is_of_file = |error: &&ErrorItem| error.code != code::BROKEN_UPLOAD;
         let first = self.errors.first().filter(|_| is_refusal);
+        let first = first.filter(is_of_file);
         first.map(|error| error.message.as_str())
     }
 
@@ -216,12 +219,19 @@ impl From<Error> for ApiError {
                 code::NOT_FOUND,
                 "Signing key not found",
             ),
-            Error::NotifierNotFound(what) => {
+            Error::NotFound(what) => {
                 let message = format!("No such {what}");
                 Self::new(StatusCode::NOT_FOUND, code::NOT_FOUND, message)
             }
             Error::WebhookInUse => {
                 let message = "The webhook is used by a notification policy";
+                Self::new(StatusCode::CONFLICT, code::TAKEN, message).without_retry()
+            }
+            Error::ImportRuns | Error::ImportEnded => {
+                let message = match error {
+                    Error::ImportRuns => "An import from the source has not ended",
+                    _ => "The import has ended",
+                };
                 Self::new(StatusCode::CONFLICT, code::TAKEN, message).without_retry()
             }
             Error::VariantNotFound(_) => Self::new(

@@ -97,6 +97,18 @@ pub(super) enum Resource {
     Policies,
     /// `alerting/v3/policies/{policy_id}`
     Policy(String),
+    /// `images/import/sources`
+    ImportSources,
+    /// `images/import/sources/{source_id}`
+    ImportSource(String),
+    /// `images/import/jobs`
+    Imports,
+    /// `images/import/jobs/{job_id}`
+    Import(String),
+    /// `images/import/jobs/{job_id}/abort`
+    ImportAbort(String),
+    /// `images/import/jobs/{job_id}/log`
+    ImportLog(String),
     /// `tokens/verify`
     TokenVerify,
 }
@@ -219,6 +231,12 @@ fn resource(method: &Method, segments: &[&str]) -> Option<Resource> {
         ["tokens", "verify"] => Resource::TokenVerify,
         ["alerting", "v3", "destinations", "webhooks"] => Resource::Webhooks,
         ["alerting", "v3", "destinations", "webhooks", id] => Resource::Webhook(decode_segment(id)),
+        ["images", "import", "sources"] => Resource::ImportSources,
+        ["images", "import", "sources", id] => Resource::ImportSource(decode_segment(id)),
+        ["images", "import", "jobs"] => Resource::Imports,
+        ["images", "import", "jobs", id] => Resource::Import(decode_segment(id)),
+        ["images", "import", "jobs", id, "abort"] => Resource::ImportAbort(decode_segment(id)),
+        ["images", "import", "jobs", id, "log"] => Resource::ImportLog(decode_segment(id)),
         ["alerting", "v3", "policies"] => Resource::Policies,
         ["alerting", "v3", "policies", id] => Resource::Policy(decode_segment(id)),
         ["images", "v2"] => Resource::ImagesV2,

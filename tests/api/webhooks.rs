@@ -6,6 +6,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use service::Told;
 use store::Catalog as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::harness::{Answer, PHOTO, Server, Wishes, form, send, text_form};
 use crate::receiver::Receiver;
@@ -57,6 +58,13 @@ async fn draft(server: &Server, texts: &[(&str, &str)]) -> (String, String) {
 async fn send_file(server: &Server, url: &str, bytes: &[u8]) -> Answer {
     let request = server.client.post(url);
     send(request.multipart(form(bytes, &[]))).await
+}
+
+/// Tells what is due now.
+async fn tell(server: &Server) -> Told {
+    let mut teller = server.service.teller();
+    teller.begin().await.unwrap();
+    teller.end().await.unwrap()
 }
 
 fn told(told: u64, refused: u64) -> Told {
@@ -146,6 +154,9 @@ async fn a_webhook_which_does_not_answer_is_not_made() {
         ("hook", "/hook", "s"),
         ("hook", "ftp://127.0.0.1/", "s"),
         ("hook", "http://127.0.0.1:1/", "s"),
+        ("hook", &format!("{url}\0"), "s"),
+        ("hook", &format!("{url}\n"), "s"),
+        ("hook", &format!(" {url}"), "s"),
         ("hook", url, "caf\u{e9}"),
         ("hook", url, "two\nlines"),
         ("hook", url, " edge"),
@@ -189,6 +200,7 @@ async fn a_policy_is_made_shown_changed_and_deleted() {
     let mut body = policy(&[&other, &one, &other]);
     body["description"] = json!("of customers");
     body["filters"] = json!({});
+    body["alert_interval"] = json!("");
     body["mechanisms"]["email"] = json!([]);
     let made = id(&server.json(Method::POST, POLICIES, &body).await);
     let path = format!("{POLICIES}/{made}");
@@ -322,17 +334,17 @@ async fn the_end_of_an_upload_is_told_to_whom_it_concerns() {
     server.upload(PHOTO, &[]).await;
     let texts = [("creator", "u42"), ("id", "user/\u{e9}")];
     let (image, url) = draft(&server, &texts).await;
-    assert_eq!(server.service.tell().await.unwrap(), Told::default());
+    assert_eq!(tell(&server).await, Told::default());
 
     let refused = send_file(&server, &url, b"no image").await;
     assert_eq!(refused.failure(), (415, 5455));
     // The same failure is told once, as long as it was not told.
     send_file(&server, &url, b"").await;
-    assert_eq!(server.service.tell().await.unwrap(), told(1, 0));
+    assert_eq!(tell(&server).await, told(1, 0));
     send_file(&server, &url, PHOTO).await.result();
     assert_eq!(send_file(&server, &url, PHOTO).await.failure(), (409, 5409));
-    assert_eq!(server.service.tell().await.unwrap(), told(1, 0));
-    assert_eq!(server.service.tell().await.unwrap(), Told::default());
+    assert_eq!(tell(&server).await, told(1, 0));
+    assert_eq!(tell(&server).await, Told::default());
 
     let messages = receiver.messages();
     assert_eq!(messages.len(), 3);
@@ -393,7 +405,7 @@ async fn a_draft_which_expires_has_failed() {
     let expired = model::Timestamp::parse(&expiry).unwrap();
     let deleted = server.catalog.delete_expired_drafts(expired, 10).await;
     assert_eq!(deleted.unwrap(), 1);
-    assert_eq!(server.service.tell().await.unwrap(), told(1, 0));
+    assert_eq!(tell(&server).await, told(1, 0));
     let message = receiver.messages().pop().unwrap();
     assert_eq!(message.image(), image);
     let data = &message.json["data"];
@@ -414,11 +426,11 @@ async fn a_webhook_which_fails_is_told_again_later() {
     receiver.answer("503 Service Unavailable");
     let (image, url) = draft(&server, &[]).await;
     send_file(&server, &url, PHOTO).await.result();
-    assert_eq!(server.service.tell().await.unwrap(), told(1, 1));
+    assert_eq!(tell(&server).await, told(1, 1));
     assert_eq!(healthy.messages().pop().unwrap().image(), image);
     // Not before a pause.
-    assert!(!server.service.has_to_tell().await.unwrap());
-    assert_eq!(server.service.tell().await.unwrap(), Told::default());
+    assert!(!server.service.teller().is_needed().await.unwrap());
+    assert_eq!(tell(&server).await, Told::default());
     assert_eq!(receiver.messages().len(), 2);
     let shown = server.get(&format!("{WEBHOOKS}/{hook}")).await.result();
     assert!(shown["last_failure"].as_str() >= shown["created_at"].as_str());
@@ -426,11 +438,11 @@ async fn a_webhook_which_fails_is_told_again_later() {
 
     receiver.answer("200 OK");
     let start = std::time::Instant::now();
-    while !server.service.has_to_tell().await.unwrap() {
+    while !server.service.teller().is_needed().await.unwrap() {
         assert!(start.elapsed().as_secs() < 60, "it is never due again");
         tokio::task::yield_now().await;
     }
-    assert_eq!(server.service.tell().await.unwrap(), told(1, 0));
+    assert_eq!(tell(&server).await, told(1, 0));
     let messages = receiver.messages();
     assert_eq!(messages.len(), 3);
     assert_eq!(messages[1].json, messages[2].json);
@@ -447,6 +459,77 @@ async fn a_webhook_which_fails_is_told_again_later() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_which_refuses_one_message_gets_the_others() {
+    let (server, receiver) = (server().await, Receiver::start().await);
+    let hook = new_webhook(&server, &receiver, None).await;
+    new_policy(&server, &[&hook]).await;
+    receiver.answer("500 Internal Server Error");
+    let (bad, url) = draft(&server, &[]).await;
+    send_file(&server, &url, b"no image").await;
+    assert_eq!(tell(&server).await, told(0, 1));
+    let (good, url) = draft(&server, &[]).await;
+    send_file(&server, &url, PHOTO).await.result();
+    // It is left alone for a while, whatever is new.
+    assert_eq!(tell(&server).await, Told::default());
+    // Replaced, it is tried at once, first with what it has not refused yet.
+    receiver.answer("200 OK");
+    let body = json!({ "name": "hook", "url": receiver.url });
+    let path = format!("{WEBHOOKS}/{hook}");
+    server.json(Method::PUT, &path, &body).await.result();
+    assert_eq!(tell(&server).await, told(2, 0));
+    let images: Vec<_> = receiver.messages()[3..]
+        .iter()
+        .map(|message| message.image().to_owned())
+        .collect();
+    assert!(
+        images.contains(&good) && images.contains(&bad),
+        "{images:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_webhook_holds_up_no_other() {
+    let (server, fast) = (server().await, Receiver::start().await);
+    let slow = Receiver::start().await;
+    let hooks = [
+        new_webhook(&server, &slow, None).await,
+        new_webhook(&server, &fast, None).await,
+    ];
+    new_policy(&server, &[&hooks[0], &hooks[1]]).await;
+    slow.stall();
+    let mut teller = server.service.teller();
+    for number in 1..=3 {
+        let (image, url) = draft(&server, &[]).await;
+        send_file(&server, &url, PHOTO).await.result();
+        teller.begin().await.unwrap();
+        let messages = fast.wait_for(1 + number).await;
+        assert_eq!(messages[number].image(), image);
+    }
+    assert_eq!(slow.messages().len(), 2);
+    assert!(teller.is_needed().await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_goes_away_in_the_middle_has_not_failed() {
+    let (server, receiver) = (server().await, Receiver::start().await);
+    let hook = new_webhook(&server, &receiver, None).await;
+    new_policy(&server, &[&hook]).await;
+    let (image, _) = draft(&server, &[]).await;
+    let head = format!(
+        "POST /upload/{}/{image} HTTP/1.1\r\nHost: test\r\nContent-Length: 1000\r\n\
+         Content-Type: multipart/form-data; boundary=b\r\n\r\n--b\r\n",
+        server.account.hash
+    );
+    let address = server.url.strip_prefix("http://").unwrap();
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.shutdown().await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    assert!(!server.service.teller().is_needed().await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_waits_for_a_policy_goes_with_it() {
     let (server, receiver) = (server().await, Receiver::start().await);
     let hook = new_webhook(&server, &receiver, None).await;
@@ -458,12 +541,12 @@ async fn what_waits_for_a_policy_goes_with_it() {
     server.json(Method::PUT, &path, &edit).await.result();
     let edit = json!({ "enabled": true });
     server.json(Method::PUT, &path, &edit).await.result();
-    assert!(!server.service.has_to_tell().await.unwrap());
+    assert!(!server.service.teller().is_needed().await.unwrap());
     let (_, url) = draft(&server, &[]).await;
     send_file(&server, &url, PHOTO).await.result();
-    assert!(server.service.has_to_tell().await.unwrap());
+    assert!(server.service.teller().is_needed().await.unwrap());
     server.delete(&path).await.result();
-    assert!(!server.service.has_to_tell().await.unwrap());
+    assert!(!server.service.teller().is_needed().await.unwrap());
     assert_eq!(receiver.messages().len(), 1);
 }
 

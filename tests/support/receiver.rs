@@ -67,6 +67,11 @@ impl Receiver {
         *self.status.lock().unwrap() = status;
     }
 
+    /// Answers nothing from now on, and keeps the connections.
+    pub(crate) fn stall(&self) {
+        self.answer("");
+    }
+
     /// Everything so far.
     pub(crate) fn messages(&self) -> Vec<Message> {
         self.messages.borrow().clone()
@@ -111,6 +116,9 @@ async fn serve(
     let json = serde_json::from_slice(&body).unwrap_or_default();
     let status = *status.lock().unwrap();
     messages.send_modify(|messages| messages.push(Message { head, json }));
+    if status.is_empty() {
+        std::future::pending::<()>().await;
+    }
     let answer = format!("HTTP/1.1 {status}\r\nConnection: close\r\n\r\n");
     stream.write_all(answer.as_bytes()).await?;
     stream.shutdown().await

@@ -10,11 +10,13 @@ mod filename;
 mod flow;
 mod image;
 mod image_id;
+mod import;
 mod limits;
 mod media_type;
 mod metadata;
 mod metadata_filter;
 mod notification;
+mod opaque_id;
 mod policy;
 mod random;
 pub mod remote_path;
@@ -34,11 +36,16 @@ pub use filename::Filename;
 pub use flow::Flows;
 pub use image::{Image, Source};
 pub use image_id::{ImageId, InvalidImageId};
+pub use import::{
+    ImportBucket, ImportCounts, ImportEntry, ImportJob, ImportOutcome, ImportSource, ImportState,
+    ImportedObject,
+};
 pub use limits::Limits;
 pub use media_type::MediaType;
 pub use metadata::{FlatMetadata, InvalidMetadata, Metadata};
 pub use metadata_filter::{Comparison, Condition, InvalidFilter, MetadataFilter, Operand};
-pub use notification::{NotificationPolicy, NotifierId, Pending, UploadEnd, Webhook};
+pub use notification::{NotificationPolicy, Pending, UploadEnd, Webhook};
+pub use opaque_id::OpaqueId;
 pub use policy::{GammaDirection, Policy, ResizeLight};
 pub use random::{hex as to_hex, random_bytes, random_hex, random_secret, unhex as from_hex};
 pub use remote_path::RemotePath;

@@ -38,6 +38,10 @@ pub struct Limits {
     pub webhooks_max: usize,
     /// Notification policies of an account.
     pub policies_max: usize,
+    /// Sources of imports of an account.
+    pub import_sources_max: usize,
+    /// Imports of an account which have not ended.
+    pub imports_max: usize,
     /// Images on one page of a list.
     pub list_page_max: u32,
     /// Rows which a page-based list may skip.
@@ -72,6 +76,8 @@ impl Default for Limits {
             signing_keys_max: 2,
             webhooks_max: 50,
             policies_max: 50,
+            import_sources_max: 50,
+            imports_max: 10,
             list_page_max: 10_000,
             list_offset_max: 100_000_000,
             form_parts_max: 1_000,

@@ -1,14 +1,13 @@
 use std::fmt;
 
-use crate::random::random_hex;
-use crate::{Creator, ImageId, Timestamp};
+use crate::{Creator, ImageId, OpaqueId, Timestamp};
 
 /// Where notifications of an account may be sent: a webhook destination (management-api.md,
 /// section 8.3).
 #[derive(Clone, PartialEq, Eq)]
 pub struct Webhook {
     /// Its name in the API.
-    pub id: NotifierId,
+    pub id: OpaqueId,
     /// What its owner calls it, 1 to `Webhook::NAME_CHARS_MAX` characters.
     pub name: String,
     /// An `http` or `https` address, `Webhook::URL_BYTES_MAX` bytes at most.
@@ -43,7 +42,7 @@ impl fmt::Debug for Webhook {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotificationPolicy {
     /// Its name in the API.
-    pub id: NotifierId,
+    pub id: OpaqueId,
     /// What its owner calls it.
     pub name: String,
     /// What its owner says of it.
@@ -51,7 +50,7 @@ pub struct NotificationPolicy {
     /// Whether anything is told at all.
     pub enabled: bool,
     /// To whom, in the order they were given in, none twice.
-    pub webhooks: Vec<NotifierId>,
+    pub webhooks: Vec<OpaqueId>,
     /// When it was made.
     pub created: Timestamp,
     /// When it was last changed.
@@ -63,35 +62,6 @@ impl NotificationPolicy {
     pub const ALERT_TYPE: &str = "image_notification";
     /// Characters of a description.
     pub const DESCRIPTION_CHARS_MAX: usize = 1_024;
-}
-
-/// The id of a webhook or of a policy: 32 lower-case hexadecimal characters.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct NotifierId(String);
-
-impl NotifierId {
-    /// A fresh random id.
-    pub fn generate() -> Self {
-        Self(random_hex::<16>())
-    }
-
-    /// Reads an id; hyphens, as some write them, do not count. `None` if it is none.
-    pub fn parse(text: &str) -> Option<Self> {
-        let id: String = text.chars().filter(|char| *char != '-').collect();
-        let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-        (id.len() == 32 && id.bytes().all(is_hex)).then_some(Self(id))
-    }
-
-    /// The id as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for NotifierId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
 }
 
 /// How a direct creator upload ended.
@@ -111,9 +81,9 @@ pub struct UploadEnd {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pending {
     /// By which policy.
-    pub policy: NotifierId,
+    pub policy: OpaqueId,
     /// Who.
-    pub webhook: NotifierId,
+    pub webhook: OpaqueId,
     /// What.
     pub end: UploadEnd,
 }

@@ -15,9 +15,15 @@ pub enum Error {
     /// No such signing key.
     #[error("signing key {0} not found")]
     KeyNotFound(String),
-    /// No such webhook, or no such notification policy.
+    /// No such webhook, policy, source or job of imports.
     #[error("{0} not found")]
-    NotifierNotFound(&'static str),
+    NotFound(&'static str),
+    /// An import from the source has not ended.
+    #[error("an import from the source has not ended")]
+    ImportRuns,
+    /// The import has ended.
+    #[error("the import has ended")]
+    ImportEnded,
     /// A notification policy names the webhook.
     #[error("the webhook is used by a notification policy")]
     WebhookInUse,

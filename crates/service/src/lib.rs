@@ -15,6 +15,7 @@ mod freshness;
 mod hints;
 pub mod holdings;
 mod images;
+mod imports;
 mod keys;
 mod load;
 mod memory;
@@ -46,9 +47,10 @@ pub use explanation::{Explanation, Times};
 pub use fetch::{FetchError, Fetcher, Network, Ports, Reach};
 pub use hints::{ClientHints, HintsUsed};
 pub use images::{Blob, Page, PageRequest, Stats, Walk, WalkRequest};
+pub use imports::{NewImport, NewImportSource};
 pub use memory::Share;
 pub use meters::{Histogram, Meters};
-pub use notifications::{NewPolicy, NewWebhook, PolicyEdit, Told};
+pub use notifications::{NewPolicy, NewWebhook, PolicyEdit, Teller, Told};
 pub use purge::{Purge, Purged};
 pub use remote::{RemoteImage, RemoteRefusal, RemoteRequest, WorkerFetch};
 pub use renderer::Renderer;
@@ -88,6 +90,8 @@ pub struct Service {
     zone_owner: Arc<zones::LastKnown>,
     secrets: Arc<Secrets>,
     settings: Arc<Settings>,
+    /// Names this process among all which share the store.
+    process: [u8; 16],
 }
 
 /// Keys derived from the server's secret, one per purpose.
@@ -141,6 +145,7 @@ impl Service {
             zone_owner: Arc::default(),
             secrets: Arc::new(secrets),
             settings: Arc::new(settings),
+            process: model::random_bytes(),
         })
     }
 

@@ -4,15 +4,18 @@
 mod message;
 
 use std::collections::HashSet;
-use std::sync::Mutex;
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::{StreamExt as _, stream};
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use model::{
-    Account, AccountId, ImageId, NotificationPolicy, NotifierId, Timestamp, UploadEnd, Webhook,
+    Account, AccountId, ImageId, NotificationPolicy, OpaqueId, Timestamp, UploadEnd, Webhook,
 };
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use store::catalog::Claimed;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 
 use crate::{Error, FetchError, Service};
 
@@ -66,17 +69,19 @@ pub struct Told {
 
 /// How long a webhook may take to answer.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
-/// Notifications of one round, and how many of them are told at a time.
-const ROUND: u32 = 64;
-const AT_ONCE: usize = 16;
+/// Notifications which a webhook is told in one go.
+const ROUND: u32 = 8;
 /// Longer than a round takes, in which every answer takes as long as it may.
 const CLAIM: Duration = Duration::from_mins(1);
-/// How long a notification is tried.
+/// How long a webhook which fails, or a notification which is refused, is tried.
 const AGE_MAX: Duration = Duration::from_hours(24);
 /// The pause after the first failure, by how much it grows with each, and to what.
 const PAUSE: Duration = Duration::from_secs(5);
 const PAUSE_GROWTH: u32 = 4;
-const PAUSE_MAX: Duration = Duration::from_hours(1);
+const PAUSE_MAX: Duration = Duration::from_mins(15);
+/// Webhooks which are told at a time, and how much of that is written down at a time.
+const WEBHOOKS_AT_ONCE: usize = 64;
+const WRITES_AT_ONCE: usize = 4;
 /// How often a change is tried again which meets another one.
 const ATTEMPTS: usize = 10;
 
@@ -99,8 +104,8 @@ impl Service {
         &self,
         account: &AccountId,
         new: NewWebhook,
-    ) -> Result<NotifierId, Error> {
-        let webhook = webhook_of(NotifierId::generate(), new)?;
+    ) -> Result<OpaqueId, Error> {
+        let webhook = webhook_of(OpaqueId::generate(), new)?;
         let webhooks_max = self.settings.limits.webhooks_max;
         if self.catalog.webhooks(account).await?.len() >= webhooks_max {
             return Err(Error::LimitReached("webhooks"));
@@ -122,7 +127,7 @@ impl Service {
         account: &AccountId,
         id: &str,
         new: NewWebhook,
-    ) -> Result<NotifierId, Error> {
+    ) -> Result<OpaqueId, Error> {
         let before = self.webhook(account, id).await?;
         let webhook = webhook_of(before.id, new)?;
         self.try_out(&webhook).await?;
@@ -149,7 +154,7 @@ impl Service {
 
     /// The policy of this id.
     pub async fn policy(&self, account: &AccountId, id: &str) -> Result<NotificationPolicy, Error> {
-        let id = NotifierId::parse(id).ok_or(NO_POLICY)?;
+        let id = OpaqueId::parse(id).ok_or(NO_POLICY)?;
         let all = self.catalog.policies(account).await?;
         let found = all.into_iter().find(|policy| policy.id == id);
         found.ok_or(NO_POLICY)
@@ -160,10 +165,10 @@ impl Service {
         &self,
         account: &AccountId,
         new: NewPolicy,
-    ) -> Result<NotifierId, Error> {
+    ) -> Result<OpaqueId, Error> {
         let now = Timestamp::now();
         let policy = NotificationPolicy {
-            id: NotifierId::generate(),
+            id: OpaqueId::generate(),
             name: name(new.name)?,
             description: description(new.description)?,
             enabled: new.enabled,
@@ -189,7 +194,7 @@ impl Service {
         account: &AccountId,
         id: &str,
         edit: PolicyEdit,
-    ) -> Result<NotifierId, Error> {
+    ) -> Result<OpaqueId, Error> {
         for _ in 0..ATTEMPTS {
             let before = self.policy(account, id).await?;
             let edit = edit.clone();
@@ -219,7 +224,7 @@ impl Service {
 
     /// Deletes a policy, and what waits to be told by it.
     pub async fn delete_policy(&self, account: &AccountId, id: &str) -> Result<(), Error> {
-        let id = NotifierId::parse(id).ok_or(NO_POLICY)?;
+        let id = OpaqueId::parse(id).ok_or(NO_POLICY)?;
         match self.catalog.delete_policy(account, &id).await {
             Err(store::Error::NotFound) => Err(NO_POLICY),
             deleted => Ok(deleted?),
@@ -230,6 +235,11 @@ impl Service {
     /// cannot be noted is no reason for another answer.
     pub async fn note_refused_upload(&self, account: &Account, id: &ImageId, reason: &str) {
         let noted = async {
+            // Nearly nobody has any, and a look costs less than to write nothing.
+            let policies = self.catalog.policies(&account.id).await?;
+            if !policies.iter().any(|policy| policy.enabled) {
+                return Ok(0);
+            }
             let draft = self.catalog.image(&account.id, id).await?;
             let Some(draft) = draft.filter(model::Image::is_draft) else {
                 return Ok(0);
@@ -247,39 +257,49 @@ impl Service {
         }
     }
 
-    /// Whether `tell` has something to do.
-    pub async fn has_to_tell(&self) -> Result<bool, Error> {
-        Ok(self.catalog.notifications_are_due().await?)
+    /// What tells webhooks.
+    pub fn teller(&self) -> Teller {
+        Teller {
+            service: self.clone(),
+            writes: Arc::new(Semaphore::new(WRITES_AT_ONCE)),
+            told: JoinSet::new(),
+            at_work: HashSet::new(),
+        }
     }
 
-    /// Tells what is due. Every notification arrives at least once, in no certain order: what was taken
-    /// by a receiver in the moment in which the server died is told again.
-    pub async fn tell(&self) -> Result<Told, Error> {
+    /// Notes what becomes of a few notifications of one webhook.
+    async fn tell_webhook(&self, webhook: i64, writes: &Semaphore) -> Result<Told, Error> {
         let mut all = Told::default();
         loop {
-            let claims = self
-                .catalog
-                .claim_notifications(CLAIM, AGE_MAX, ROUND)
-                .await?;
-            all.dropped += claims.dropped;
-            if claims.dropped > 0 {
-                tracing::warn!(claims.dropped, "notifications were given up after a day");
-            }
-            let is_last = claims.claimed.len() < ROUND as usize;
-            let failed = Mutex::default();
-            let tellings = claims.claimed.into_iter().map(|claimed| {
-                let failed = &failed;
-                async move { self.tell_one(&claimed, failed).await }
-            });
-            let mut tellings = stream::iter(tellings).buffer_unordered(AT_ONCE);
+            let claims = {
+                let _turn = writes.acquire().await;
+                self.catalog
+                    .claim_notifications(webhook, CLAIM, AGE_MAX, ROUND)
+                    .await?
+            };
             let mut round = Told {
                 dropped: claims.dropped,
                 ..Told::default()
             };
+            if claims.dropped > 0 {
+                tracing::warn!(
+                    webhook,
+                    claims.dropped,
+                    "notifications were given up after a day"
+                );
+            }
+            let sendings = claims.claimed.iter().map(|claimed| async move {
+                (
+                    claimed,
+                    self.send(&claimed.webhook, message::of(claimed)).await,
+                )
+            });
+            let mut sendings: FuturesUnordered<_> = sendings.collect();
             // What was begun is ended, so that what was sent is noted as far as that goes.
             let mut error = None;
-            while let Some(told) = tellings.next().await {
-                match told {
+            while let Some((claimed, sent)) = sendings.next().await {
+                let _turn = writes.acquire().await;
+                match self.note_sending(claimed, sent).await {
                     Ok(true) => round.told += 1,
                     Ok(false) => round.refused += 1,
                     Err(first) => error = error.or(Some(first)),
@@ -289,48 +309,30 @@ impl Service {
             if let Some(error) = error {
                 return Err(error);
             }
-            all.told += round.told;
-            all.refused += round.refused;
-            if is_last {
+            all = all.and(round);
+            if claims.claimed.is_empty() || round.refused > 0 {
                 return Ok(all);
             }
         }
     }
 
-    /// Whether it was taken. A webhook which has just failed is not asked again in the same round.
-    async fn tell_one(
+    /// Whether it was taken.
+    async fn note_sending(
         &self,
         claimed: &Claimed,
-        failed: &Mutex<HashSet<NotifierId>>,
+        sent: Result<(), FetchError>,
     ) -> Result<bool, Error> {
-        let webhook = &claimed.webhook;
-        let has_failed = || {
-            failed
-                .lock()
-                .is_ok_and(|failed| failed.contains(&webhook.id))
+        let now = Timestamp::now();
+        let Err(error) = sent else {
+            self.catalog.notification_told(claimed, now).await?;
+            return Ok(true);
         };
-        if has_failed() {
-            return Ok(false);
-        }
-        let json = message::of(claimed);
-        match self.send(webhook, json).await {
-            Ok(()) => {
-                let now = Timestamp::now();
-                self.catalog.notification_told(claimed, now).await?;
-                Ok(true)
-            }
-            Err(error) => {
-                if let Ok(mut failed) = failed.lock() {
-                    failed.insert(webhook.id.clone());
-                }
-                let now = Timestamp::now();
-                let refused = self.catalog.notification_refused(claimed, now, pause_after);
-                let (pause, attempts) = (refused.await?, claimed.attempts);
-                // Its address may hold secrets.
-                tracing::warn!(webhook = %webhook.id, %error, attempts, ?pause, "a webhook fails");
-                Ok(false)
-            }
-        }
+        let refused = self.catalog.notification_refused(claimed, now, pause_after);
+        let (pause, attempts) = (refused.await?, claimed.attempts.saturating_add(1));
+        // Its address may hold secrets.
+        let webhook = &claimed.webhook.id;
+        tracing::warn!(%webhook, %error, attempts, ?pause, "a webhook fails");
+        Ok(false)
     }
 
     async fn try_out(&self, webhook: &Webhook) -> Result<(), Error> {
@@ -356,23 +358,23 @@ impl Service {
     }
 }
 
-const NO_WEBHOOK: Error = Error::NotifierNotFound("webhook");
-const NO_POLICY: Error = Error::NotifierNotFound("notification policy");
+const NO_WEBHOOK: Error = Error::NotFound("webhook");
+const NO_POLICY: Error = Error::NotFound("notification policy");
 
 fn no_such_mechanism() -> Error {
     Error::Invalid("mechanisms.webhooks names a webhook which is not there".to_owned())
 }
 
-fn webhook_id(id: &str) -> Result<NotifierId, Error> {
-    NotifierId::parse(id).ok_or(NO_WEBHOOK)
+fn webhook_id(id: &str) -> Result<OpaqueId, Error> {
+    OpaqueId::parse(id).ok_or(NO_WEBHOOK)
 }
 
 /// None twice, and at least one.
-fn webhook_ids(ids: &[String]) -> Result<Vec<NotifierId>, Error> {
+fn webhook_ids(ids: &[String]) -> Result<Vec<OpaqueId>, Error> {
     let mut known = HashSet::new();
     let mut parsed = Vec::new();
     for id in ids {
-        let id = NotifierId::parse(id).ok_or_else(no_such_mechanism)?;
+        let id = OpaqueId::parse(id).ok_or_else(no_such_mechanism)?;
         if known.insert(id.clone()) {
             parsed.push(id);
         }
@@ -384,11 +386,15 @@ fn webhook_ids(ids: &[String]) -> Result<Vec<NotifierId>, Error> {
     Ok(parsed)
 }
 
-fn webhook_of(id: NotifierId, new: NewWebhook) -> Result<Webhook, Error> {
+fn webhook_of(id: OpaqueId, new: NewWebhook) -> Result<Webhook, Error> {
     let invalid = |sentence: String| Err(Error::Invalid(sentence));
     let is_http = reqwest::Url::parse(&new.url)
         .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-    if !is_http || new.url.len() > Webhook::URL_BYTES_MAX {
+    // A parser passes over some of these.
+    let is_plain = !new
+        .url
+        .contains(|char: char| char.is_control() || char.is_whitespace());
+    if !is_http || !is_plain || new.url.len() > Webhook::URL_BYTES_MAX {
         let max = Webhook::URL_BYTES_MAX;
         return invalid(format!(
             "url must be a valid http or https URL of {max} bytes at most"
@@ -438,9 +444,93 @@ fn description(text: Option<String>) -> Result<Option<String>, Error> {
     Ok(text)
 }
 
-/// How long a webhook is left alone after so many attempts which failed.
-fn pause_after(attempts: u32) -> Duration {
-    let factor = PAUSE_GROWTH.saturating_pow(attempts.saturating_sub(1));
+impl Told {
+    fn and(self, other: Self) -> Self {
+        Self {
+            told: self.told + other.told,
+            refused: self.refused + other.refused,
+            dropped: self.dropped + other.dropped,
+        }
+    }
+}
+
+/// Tells webhooks what is due. Each is told by itself, so that a slow one holds up no other. Every
+/// notification arrives at least once, in no certain order: what a receiver took in the moment in which
+/// the server died is told again. Dropping it ends what it does.
+pub struct Teller {
+    service: Service,
+    /// Turns at the database, which has others to serve.
+    writes: Arc<Semaphore>,
+    told: JoinSet<(i64, Result<Told, Error>)>,
+    at_work: HashSet<i64>,
+}
+
+impl Teller {
+    /// Whether there is something to do, or being done.
+    pub async fn is_needed(&mut self) -> Result<bool, Error> {
+        self.clear();
+        if !self.at_work.is_empty() {
+            return Ok(true);
+        }
+        Ok(!self.service.catalog.ready_webhooks(1).await?.is_empty())
+    }
+
+    /// Begins with every webhook for which something is due, and does not wait.
+    pub async fn begin(&mut self) -> Result<(), Error> {
+        self.clear();
+        let limit = u32::try_from(2 * WEBHOOKS_AT_ONCE).unwrap_or(u32::MAX);
+        for webhook in self.service.catalog.ready_webhooks(limit).await? {
+            if self.at_work.len() >= WEBHOOKS_AT_ONCE {
+                break;
+            }
+            if self.at_work.insert(webhook) {
+                let (service, writes) = (self.service.clone(), Arc::clone(&self.writes));
+                self.told.spawn(async move {
+                    let told = service.tell_webhook(webhook, &writes).await;
+                    (webhook, told)
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for all which was begun, and says what came of it.
+    pub async fn end(&mut self) -> Result<Told, Error> {
+        let mut all = Told::default();
+        while let Some(told) = self.told.join_next().await {
+            if let Ok((webhook, told)) = told {
+                self.at_work.remove(&webhook);
+                all = all.and(told?);
+            }
+        }
+        self.at_work.clear();
+        Ok(all)
+    }
+
+    /// Forgets what has ended. What failed is tried again when its claims have lapsed.
+    fn clear(&mut self) {
+        while let Some(told) = self.told.try_join_next() {
+            let Ok((webhook, told)) = told else { continue };
+            self.at_work.remove(&webhook);
+            match told {
+                // A store which has moved took what waits with it.
+                Ok(_) | Err(Error::Store(store::Error::Closed)) => {}
+                Err(error) => {
+                    let cause = std::error::Error::source(&error).map(ToString::to_string);
+                    tracing::warn!(webhook, %error, cause, "a webhook cannot be told at present");
+                }
+            }
+        }
+        if self.told.is_empty() {
+            // One whose task panicked is not named.
+            self.at_work.clear();
+        }
+    }
+}
+
+/// How long a webhook is left alone after so many failures in a row.
+fn pause_after(failures: u32) -> Duration {
+    let factor = PAUSE_GROWTH.saturating_pow(failures.saturating_sub(1));
     PAUSE.saturating_mul(factor).min(PAUSE_MAX)
 }
 
@@ -449,10 +539,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_grow_to_an_hour() {
+    fn pauses_grow_to_a_quarter_of_an_hour() {
         let seconds: Vec<u64> = [1, 2, 3, 4, 5, 6, 7, 1_000]
             .map(|attempts| pause_after(attempts).as_secs())
             .into();
-        assert_eq!(seconds, [5, 20, 80, 320, 1_280, 3_600, 3_600, 3_600]);
+        assert_eq!(seconds, [5, 20, 80, 320, 900, 900, 900, 900]);
     }
 }

@@ -5,6 +5,7 @@
 //! inserts the record takes the reservation with it, and `abandoned_blobs` hands out what was never
 //! taken, or was released by a deletion.
 
+mod imports;
 mod leaves;
 mod notifications;
 mod postgres;
@@ -24,6 +25,7 @@ use model::{
 };
 
 use crate::Error;
+pub use imports::{ClaimedImport, ImportStep, Imports};
 pub use notifications::{Claimed, Claims, Notifications};
 pub use postgres::{Postgres, PostgresUrl};
 pub use recent::Moment;
@@ -52,7 +54,7 @@ impl From<Corrupt> for Error {
 
 /// Records. Implemented by `Sqlite` and `Postgres`, and by nothing else.
 #[async_trait]
-pub trait Catalog: Notifications + Send + Sync {
+pub trait Catalog: Notifications + Imports + Send + Sync {
     /// Inserts an account together with the variant and the signing key it starts with.
     /// `Taken` if its id or hash is in use.
     async fn create_account(

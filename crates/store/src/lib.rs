@@ -7,6 +7,7 @@ mod data_folder;
 mod disk_space;
 mod error;
 pub mod renditions;
+mod s3_signature;
 mod vault;
 
 pub use blobs::{Blobs, Bucket, BucketUrl, Presigner, Stored};
@@ -17,4 +18,5 @@ pub use error::Error;
 pub use renditions::{
     Emptied, OpenRendition, RenditionFile, RenditionKey, Renditions, StoredRendition,
 };
+pub use s3_signature::sign_s3;
 pub use vault::Vault;

@@ -1,6 +1,6 @@
 //! `/alerting/v3`: webhooks, and policies of what they are told (management-api.md, section 8.3).
 
-use model::{NotificationPolicy, NotifierId, Webhook};
+use model::{NotificationPolicy, OpaqueId, Webhook};
 use serde_json::{Map, Value, json};
 use service::{NewPolicy, NewWebhook, PolicyEdit};
 
@@ -94,7 +94,7 @@ pub(in crate::http) async fn delete_policy(app: &App, account: Caller, id: &str)
     Ok(success(Value::Null))
 }
 
-fn named(id: &NotifierId) -> Response {
+fn named(id: &OpaqueId) -> Response {
     success(json!({ "id": id.as_str() }))
 }
 
@@ -209,6 +209,7 @@ fn mechanisms(object: &Map<String, Value>) -> Result<Option<Vec<String>>, ApiErr
 fn is_given(value: Option<&Value>) -> bool {
     match value {
         None | Some(Value::Null) => false,
+        Some(Value::String(text)) => !text.is_empty(),
         Some(Value::Array(array)) => !array.is_empty(),
         Some(Value::Object(object)) => object.values().any(|value| is_given(Some(value))),
         Some(_) => true,

@@ -3,9 +3,9 @@
 
 use model::{
     Account, AccountConfig, AccountHash, AccountId, ApiToken, BlobKey, Creator, Filename, Image,
-    ImageId, KeyName, MediaType, Metadata, NotificationPolicy, NotifierId, Pending, Permission,
-    SigningKey, Source, Timestamp, TokenHash, TokenId, UploadEnd, Variant, VariantName,
-    VariantOptions, Webhook, ZoneConfigs,
+    ImageId, ImportBucket, ImportSource, KeyName, MediaType, Metadata, NotificationPolicy,
+    OpaqueId, Pending, Permission, SigningKey, Source, Timestamp, TokenHash, TokenId, UploadEnd,
+    Variant, VariantName, VariantOptions, Webhook, ZoneConfigs,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -40,6 +40,8 @@ struct AccountLine {
     #[serde(default)]
     policies: Vec<PolicyLine>,
     #[serde(default)]
+    import_sources: Vec<ImportSourceLine>,
+    #[serde(default)]
     pending: Vec<PendingLine>,
 }
 
@@ -64,6 +66,20 @@ struct PolicyLine {
     webhooks: Vec<String>,
     created: i64,
     modified: i64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ImportSourceLine {
+    id: String,
+    name: String,
+    bucket: String,
+    endpoint: Option<String>,
+    region: String,
+    path_style: bool,
+    access_key_id: String,
+    /// Sealed as the keys are.
+    sealed: String,
+    created: i64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -135,8 +151,12 @@ fn context(account: &AccountId, name: &KeyName) -> String {
     )
 }
 
-fn webhook_context(account: &AccountId, id: &NotifierId) -> String {
+fn webhook_context(account: &AccountId, id: &OpaqueId) -> String {
     format!("backup of the secret of webhook {id} of account {account}")
+}
+
+fn import_context(account: &AccountId, id: &OpaqueId) -> String {
+    format!("backup of the secret of import source {id} of account {account}")
 }
 
 /// The record as one line, without its end.
@@ -168,6 +188,7 @@ fn account_line(records: &AccountRecords, vault: &Vault) -> AccountLine {
         tokens,
         webhooks,
         policies,
+        import_sources,
         pending,
     } = records;
     let Account {
@@ -201,6 +222,10 @@ fn account_line(records: &AccountRecords, vault: &Vault) -> AccountLine {
             .map(|webhook| webhook_line(id, webhook, vault))
             .collect(),
         policies: policies.iter().map(policy_line).collect(),
+        import_sources: import_sources
+            .iter()
+            .map(|source| import_source_line(id, source, vault))
+            .collect(),
         pending: pending.iter().map(pending_line).collect(),
     }
 }
@@ -214,6 +239,9 @@ fn account(line: AccountLine, vault: &Vault) -> Option<AccountRecords> {
     let webhooks = webhooks.map(|line| webhook(&id, line, vault));
     let webhooks = webhooks.collect::<Option<_>>()?;
     let policies = line.policies.into_iter().map(policy);
+    let sources = line.import_sources.into_iter();
+    let sources = sources.map(|line| import_source(&id, line, vault));
+    let import_sources = sources.collect::<Option<_>>()?;
     let pending = line.pending.into_iter().map(pending);
     Some(AccountRecords {
         account: Account {
@@ -234,7 +262,64 @@ fn account(line: AccountLine, vault: &Vault) -> Option<AccountRecords> {
         tokens,
         webhooks,
         policies: policies.collect::<Option<_>>()?,
+        import_sources,
         pending: pending.collect::<Option<_>>()?,
+    })
+}
+
+fn import_source_line(
+    account: &AccountId,
+    source: &ImportSource,
+    vault: &Vault,
+) -> ImportSourceLine {
+    let ImportSource {
+        id,
+        name,
+        bucket,
+        created,
+    } = source;
+    let ImportBucket {
+        name: bucket,
+        endpoint,
+        region,
+        path_style,
+        access_key_id,
+        secret_access_key,
+    } = bucket;
+    let sealed = vault.seal(secret_access_key.as_bytes(), &import_context(account, id));
+    ImportSourceLine {
+        id: id.to_string(),
+        name: name.clone(),
+        bucket: bucket.clone(),
+        endpoint: endpoint.clone(),
+        region: region.clone(),
+        path_style: *path_style,
+        access_key_id: access_key_id.clone(),
+        sealed: model::to_hex(&sealed),
+        created: created.micros(),
+    }
+}
+
+fn import_source(
+    account: &AccountId,
+    line: ImportSourceLine,
+    vault: &Vault,
+) -> Option<ImportSource> {
+    let id = OpaqueId::parse(&line.id)?;
+    let sealed = model::from_hex(&line.sealed)?;
+    let secret = vault.open(&sealed, &import_context(account, &id)).ok()?;
+    Some(ImportSource {
+        id,
+        name: line.name,
+        bucket: ImportBucket {
+            name: line.bucket,
+            endpoint: line.endpoint,
+            region: line.region,
+            path_style: line.path_style,
+            access_key_id: line.access_key_id,
+            secret_access_key: String::from_utf8(secret).ok()?,
+        },
+        created: Timestamp::from_micros(line.created),
     })
 }
 
@@ -261,7 +346,7 @@ fn webhook_line(account: &AccountId, webhook: &Webhook, vault: &Vault) -> Webhoo
 }
 
 fn webhook(account: &AccountId, line: WebhookLine, vault: &Vault) -> Option<Webhook> {
-    let id = NotifierId::parse(&line.id)?;
+    let id = OpaqueId::parse(&line.id)?;
     let secret = match line.sealed {
         Some(sealed) => {
             let sealed = model::from_hex(&sealed)?;
@@ -303,9 +388,9 @@ fn policy_line(policy: &NotificationPolicy) -> PolicyLine {
 }
 
 fn policy(line: PolicyLine) -> Option<NotificationPolicy> {
-    let webhooks = line.webhooks.iter().map(|id| NotifierId::parse(id));
+    let webhooks = line.webhooks.iter().map(|id| OpaqueId::parse(id));
     Some(NotificationPolicy {
-        id: NotifierId::parse(&line.id)?,
+        id: OpaqueId::parse(&line.id)?,
         name: line.name,
         description: line.description,
         enabled: line.enabled,
@@ -345,8 +430,8 @@ fn pending(line: PendingLine) -> Option<Pending> {
         _ => return None,
     };
     Some(Pending {
-        policy: NotifierId::parse(&line.policy)?,
-        webhook: NotifierId::parse(&line.webhook)?,
+        policy: OpaqueId::parse(&line.policy)?,
+        webhook: OpaqueId::parse(&line.webhook)?,
         end: UploadEnd {
             image: ImageId::from_path(line.image),
             creator: line.creator.and_then(Creator::from_stored),

@@ -10,6 +10,10 @@ CREATE TABLE webhooks (
     created BIGINT NOT NULL,
     last_success BIGINT,
     last_failure BIGINT,
+    -- Failures in a row, since when, and until when it is left alone, by the clock of the database.
+    failures BIGINT NOT NULL DEFAULT 0,
+    failing_since TIMESTAMPTZ,
+    paused_until TIMESTAMPTZ NOT NULL DEFAULT '-infinity',
     UNIQUE (account, id)
 );
 
@@ -36,8 +40,8 @@ CREATE TABLE policy_webhooks (
 
 CREATE INDEX policy_webhooks_webhook ON policy_webhooks (webhook);
 
--- What happened and was not yet told, or not yet with success. `due` is by the clock of the
--- database, since those of nodes differ.
+-- What happened and was not yet told, or not yet with success. Moments of the
+-- telling are by the clock of the database, since those of nodes differ.
 CREATE TABLE notifications (
     pk BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     policy BIGINT NOT NULL REFERENCES policies ON DELETE CASCADE,
@@ -50,10 +54,13 @@ CREATE TABLE notifications (
     uploaded BIGINT,
     reason TEXT,
     happened BIGINT NOT NULL,
+    -- Attempts which failed.
     attempts BIGINT NOT NULL DEFAULT 0,
+    noted TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),
+    -- Later than now while somebody tells it.
     due TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp()
 );
 
-CREATE INDEX notifications_due ON notifications (due);
-CREATE INDEX notifications_webhook ON notifications (webhook, due);
+CREATE INDEX notifications_due ON notifications (webhook, due);
+CREATE INDEX notifications_turn ON notifications (webhook, attempts, pk);
 CREATE INDEX notifications_policy ON notifications (policy, image_hash);

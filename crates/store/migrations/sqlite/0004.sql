@@ -10,6 +10,10 @@ CREATE TABLE webhooks (
     created INTEGER NOT NULL,
     last_success INTEGER,
     last_failure INTEGER,
+    -- Failures in a row, since when, and until when it is left alone.
+    failures INTEGER NOT NULL DEFAULT 0,
+    failing_since INTEGER,
+    paused_until INTEGER NOT NULL DEFAULT 0,
     UNIQUE (account, id)
 ) STRICT;
 
@@ -47,10 +51,13 @@ CREATE TABLE notifications (
     uploaded INTEGER,
     reason TEXT,
     happened INTEGER NOT NULL,
+    -- Attempts which failed.
     attempts INTEGER NOT NULL DEFAULT 0,
+    noted INTEGER NOT NULL,
+    -- Later than now while somebody tells it.
     due INTEGER NOT NULL
 ) STRICT;
 
-CREATE INDEX notifications_due ON notifications (due);
-CREATE INDEX notifications_webhook ON notifications (webhook, due);
+CREATE INDEX notifications_due ON notifications (webhook, due);
+CREATE INDEX notifications_turn ON notifications (webhook, attempts, pk);
 CREATE INDEX notifications_policy ON notifications (policy, image);

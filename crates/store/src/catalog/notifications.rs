@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use model::{
-    AccountId, Image, NotificationPolicy, NotifierId, Pending, Timestamp, UploadEnd, Webhook,
+    AccountId, Image, NotificationPolicy, OpaqueId, Pending, Timestamp, UploadEnd, Webhook,
 };
 
 use super::Corrupt;
@@ -25,11 +25,12 @@ pub trait Notifications: Send + Sync {
         webhooks_max: usize,
     ) -> Result<(), Error>;
 
-    /// Gives the webhook of this id this name, address and secret. `NotFound` without it.
+    /// Gives the webhook of this id this name, address and secret, and forgets its failures. `NotFound`
+    /// without it.
     async fn set_webhook(&self, account: &AccountId, webhook: &Webhook) -> Result<(), Error>;
 
     /// Deletes a webhook. `NotFound` without it, `InUse` if a policy names it.
-    async fn delete_webhook(&self, account: &AccountId, id: &NotifierId) -> Result<(), Error>;
+    async fn delete_webhook(&self, account: &AccountId, id: &OpaqueId) -> Result<(), Error>;
 
     /// The policies of an account, oldest first.
     async fn policies(&self, account: &AccountId) -> Result<Vec<NotificationPolicy>, Error>;
@@ -53,20 +54,23 @@ pub trait Notifications: Send + Sync {
     ) -> Result<(), Error>;
 
     /// Deletes a policy and what waits by it. `NotFound` without it.
-    async fn delete_policy(&self, account: &AccountId, id: &NotifierId) -> Result<(), Error>;
+    async fn delete_policy(&self, account: &AccountId, id: &OpaqueId) -> Result<(), Error>;
 
     /// Notes an upload which failed for each webhook that is to know; returns how many. A failure of
     /// the same image which still waits stands for this one as well.
     async fn note_failed_upload(&self, account: &AccountId, end: &UploadEnd) -> Result<u64, Error>;
 
-    /// Whether any notification is due.
-    async fn notifications_are_due(&self) -> Result<bool, Error>;
+    /// Up to `limit` webhooks which are not left alone at present and for which something is due, by their
+    /// numbers among all.
+    async fn ready_webhooks(&self, limit: u32) -> Result<Vec<i64>, Error>;
 
-    /// Takes up to `limit` notifications which are due, those first which have been for longest. For
-    /// `time` they are not due again, so that only a process which ends in between has them told
-    /// twice. Those which have waited for `age_max` are dropped.
+    /// Takes up to `limit` notifications of a webhook, those first which failed least often; of one which
+    /// failed last time, one. For `time` they are not due again, so that only a process which ends in
+    /// between has them told twice. Those which wait for `age_max` are dropped if the webhook failed for as
+    /// long, or at them in particular.
     async fn claim_notifications(
         &self,
+        webhook: i64,
         time: Duration,
         age_max: Duration,
         limit: u32,
@@ -75,8 +79,8 @@ pub trait Notifications: Send + Sync {
     /// A webhook took its notification, which is done with.
     async fn notification_told(&self, claimed: &Claimed, now: Timestamp) -> Result<(), Error>;
 
-    /// A webhook did not take its notification. All of what waits for it is due after the pause which
-    /// follows on so many attempts as the oldest of it has seen.
+    /// A webhook did not take its notification, and is left alone for the pause which follows on so many
+    /// failures in a row. Returns the pause.
     async fn notification_refused(
         &self,
         claimed: &Claimed,
@@ -84,6 +88,9 @@ pub trait Notifications: Send + Sync {
         pause: fn(u32) -> Duration,
     ) -> Result<Duration, Error>;
 }
+
+/// Attempts after which it is the notification that a webhook refuses, and not the webhook that fails.
+pub(super) const ATTEMPTS_MAX: u32 = 10;
 
 /// What is to be told now.
 #[derive(Debug, Default)]
@@ -99,6 +106,8 @@ pub struct Claims {
 pub struct Claimed {
     /// Names it among all.
     pub number: i64,
+    /// Names the webhook among all.
+    pub webhook_number: i64,
     /// Whose it is.
     pub account: AccountId,
     /// The name of its policy.
@@ -107,7 +116,7 @@ pub struct Claimed {
     pub webhook: Webhook,
     /// What to tell.
     pub pending: Pending,
-    /// How often that was begun, this time included.
+    /// How often that failed before.
     pub attempts: u32,
 }
 
@@ -119,7 +128,7 @@ pub(super) struct SealedWebhook {
 }
 
 /// A sealed secret opens only as that of this webhook in this account.
-fn context(account: &AccountId, id: &NotifierId) -> String {
+fn context(account: &AccountId, id: &OpaqueId) -> String {
     format!("secret of webhook {id} of account {account}")
 }
 
@@ -167,8 +176,8 @@ pub(super) fn outcome(
 }
 
 /// An id of the columns.
-pub(super) fn notifier_id(text: &str) -> Result<NotifierId, Corrupt> {
-    NotifierId::parse(text).ok_or(Corrupt("id of a webhook or policy"))
+pub(super) fn opaque_id(text: &str) -> Result<OpaqueId, Corrupt> {
+    OpaqueId::parse(text).ok_or(Corrupt("id of a webhook or policy"))
 }
 
 /// A draft which became this image.

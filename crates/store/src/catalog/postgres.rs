@@ -3,6 +3,7 @@
 mod accounts;
 mod changes;
 mod images;
+mod imports;
 mod keys;
 mod leases;
 mod leaves;

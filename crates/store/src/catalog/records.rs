@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use model::{
-    Account, AccountId, ApiToken, BlobKey, Image, ImageId, NotificationPolicy, Pending, SigningKey,
-    Timestamp, Variant, Webhook,
+    Account, AccountId, ApiToken, BlobKey, Image, ImageId, ImportSource, NotificationPolicy,
+    Pending, SigningKey, Timestamp, Variant, Webhook,
 };
 use tokio::sync::mpsc;
 
@@ -40,6 +40,8 @@ pub struct AccountRecords {
     pub webhooks: Vec<Webhook>,
     /// Oldest first.
     pub policies: Vec<NotificationPolicy>,
+    /// Oldest first, with their secrets open. Their jobs stay where they are.
+    pub import_sources: Vec<ImportSource>,
     /// What is not told yet, in the order in which it was noted.
     pub pending: Vec<Pending>,
 }
@@ -128,7 +130,7 @@ pub trait Portable: Catalog {
 }
 
 /// The tables whose rows are the records.
-pub(super) const TABLES: [&str; 10] = [
+pub(super) const TABLES: [&str; 14] = [
     "accounts",
     "tokens",
     "signing_keys",
@@ -139,6 +141,10 @@ pub(super) const TABLES: [&str; 10] = [
     "policies",
     "policy_webhooks",
     "notifications",
+    "import_sources",
+    "import_jobs",
+    "import_objects",
+    "import_log",
 ];
 
 /// Where a reading goes on.

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod images;
+mod imports;
 mod keys;
 mod leaves;
 mod lists;

@@ -7,6 +7,7 @@ mod authority;
 mod drafts;
 mod fixtures;
 mod images;
+mod imports;
 mod keys_and_variants;
 mod lists;
 mod model_based;
@@ -100,12 +101,19 @@ suite! {
     races::one_of_many_fillings_wins,
     races::one_of_many_keys_finds_place,
     races::a_reservation_is_taken_or_lapses,
+    imports::sources_are_kept_and_listed_oldest_first,
+    imports::a_job_is_carried_out_by_one_process,
+    imports::a_job_which_ends_is_let_go,
+    imports::a_job_goes_with_its_account,
+    imports::an_image_takes_the_place_of_another,
     notifications::webhooks_are_kept_and_listed_oldest_first,
     notifications::a_policy_changes_only_from_what_it_is,
     notifications::the_end_of_a_draft_is_noted_with_it,
     notifications::a_notification_is_claimed_until_it_is_told,
     notifications::a_webhook_which_fails_is_left_alone,
-    notifications::old_notifications_are_dropped,
+    notifications::what_is_refused_for_too_long_is_dropped,
+    notifications::edits_of_a_policy_lose_nothing,
+    notifications::answers_of_both_kinds_are_noted_at_once,
     notifications::what_waits_goes_with_its_policy_and_account,
     notifications::a_closed_catalog_tells_nobody,
     sweep::a_reservation_lapses,

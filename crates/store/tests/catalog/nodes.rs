@@ -230,7 +230,7 @@ async fn on_postgres_a_newer_or_foreign_schema_is_refused_and_kept() {
     assert!(refused.to_string().contains("version 999"), "{refused}");
     execute(
         &url,
-        "UPDATE schema_version SET version = 4; DROP TABLE leaves",
+        "UPDATE schema_version SET version = 5; DROP TABLE leaves",
     )
     .await;
     let refused = open(&url, [7; 32]).await.unwrap_err();

@@ -123,6 +123,13 @@ async fn fill_account(catalog: &dyn Catalog, owner: &AccountId, random: &mut Ran
         by.description = (random.below(2) == 1).then(|| "of customers".to_owned());
         catalog.insert_policy(owner, &by, 9).await.unwrap();
     }
+    for name in ["old", "older"] {
+        let source = crate::imports::source(name);
+        catalog
+            .insert_import_source(owner, &source, 9)
+            .await
+            .unwrap();
+    }
     let end = failure("broken \u{e9}");
     catalog.note_failed_upload(owner, &end).await.unwrap();
     for number in 0..40 {

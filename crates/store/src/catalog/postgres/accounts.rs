@@ -5,7 +5,7 @@ use tokio_postgres::Row;
 
 use super::pool::Connection;
 use super::rows::{self, image_columns};
-use super::{Corrupt, images, notifications, statements, taken_or, zone_text};
+use super::{Corrupt, images, imports, notifications, statements, taken_or, zone_text};
 use crate::Error;
 
 /// The columns which `account` reads, in its order.
@@ -139,6 +139,7 @@ pub(super) async fn mark_deleted(connection: &Connection, id: &AccountId) -> Res
         DELETE_VARIANTS,
         notifications::DELETE_POLICIES,
         notifications::DELETE_WEBHOOKS,
+        imports::DELETE_SOURCES,
     ] {
         connection.execute(sql, &[&pk]).await?;
     }

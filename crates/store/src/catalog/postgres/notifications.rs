@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::FutureExt as _;
 use model::{
-    AccountId, Creator, ImageId, NotificationPolicy, NotifierId, Pending, Timestamp, UploadEnd,
+    AccountId, Creator, ImageId, NotificationPolicy, OpaqueId, Pending, Timestamp, UploadEnd,
     Webhook,
 };
 use tokio_postgres::Row;
@@ -16,11 +16,11 @@ use tokio_postgres::Row;
 use super::changes::Change;
 use super::pool::Connection;
 use super::{Corrupt, Postgres, rows, statements, taken_or, work};
-use crate::Error;
 use crate::catalog::notifications::{
-    Claimed, Claims, EXPIRED, Notifications, SealedWebhook, notifier_id, outcome, seal, unseal,
-    unseal_all,
+    ATTEMPTS_MAX, Claimed, Claims, EXPIRED, Notifications, SealedWebhook, opaque_id, outcome, seal,
+    unseal, unseal_all,
 };
+use crate::{Error, Vault};
 
 /// The columns which `webhook` reads, in its order.
 macro_rules! webhook_columns {
@@ -61,7 +61,9 @@ statements! {
         "INSERT INTO webhooks (account, id, name, url, secret, created, last_success, last_failure)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
     SET_WEBHOOK =
-        "UPDATE webhooks SET name = $3, url = $4, secret = $5 WHERE account = $1 AND id = $2";
+        "UPDATE webhooks SET name = $3, url = $4, secret = $5, failures = 0, failing_since = NULL,
+             paused_until = '-infinity'
+         WHERE account = $1 AND id = $2";
     WEBHOOK_PK = "SELECT pk FROM webhooks WHERE account = $1 AND id = $2";
     IS_TOLD = "SELECT EXISTS (SELECT 1 FROM policy_webhooks WHERE webhook = $1)";
     DELETE_WEBHOOK = "DELETE FROM webhooks WHERE pk = $1";
@@ -84,8 +86,13 @@ statements! {
     DELETE_POLICY = "DELETE FROM policies WHERE account = $1 AND id = $2";
     LINK =
         "INSERT INTO policy_webhooks (policy, webhook, place)
-         SELECT $1, pk, $4 FROM webhooks WHERE account = $2 AND id = $3";
-    UNLINK = "DELETE FROM policy_webhooks WHERE policy = $1";
+         SELECT $1, pk, $4 FROM webhooks WHERE account = $2 AND id = $3
+         ON CONFLICT (policy, webhook) DO UPDATE SET place = excluded.place";
+    // Alone those which go: whoever notes an end of an upload at this moment passes over rows which are
+    // deleted, and does not see new ones yet.
+    UNLINK =
+        "DELETE FROM policy_webhooks WHERE policy = $1
+             AND webhook = (SELECT pk FROM webhooks WHERE account = $2 AND id = $3)";
     DROP_UNTOLD =
         "DELETE FROM notifications WHERE policy = $1
              AND (NOT $2
@@ -116,15 +123,27 @@ statements! {
         keep_told!(), ")
          SELECT count(*) FROM gone"
     );
-    IS_DUE = "SELECT EXISTS (SELECT 1 FROM notifications WHERE due <= clock_timestamp())";
+    READY =
+        "SELECT pk FROM webhooks WHERE paused_until <= clock_timestamp()
+             AND EXISTS (SELECT 1 FROM notifications
+                 WHERE webhook = webhooks.pk AND due <= clock_timestamp())
+         ORDER BY paused_until, pk LIMIT $1";
     DROP_OLD =
-        "DELETE FROM notifications WHERE due <= clock_timestamp()
-             AND happened <= (extract(epoch FROM clock_timestamp()) * 1000000)::bigint - $1";
+        "DELETE FROM notifications WHERE webhook = $1 AND due <= clock_timestamp()
+             AND noted <= clock_timestamp() - $2 * interval '1 millisecond'
+             AND (attempts >= $3
+                 OR (SELECT failing_since FROM webhooks WHERE pk = $1)
+                     <= clock_timestamp() - $2 * interval '1 millisecond')";
+    FAILURES = "SELECT failures, paused_until > clock_timestamp() FROM webhooks WHERE pk = $1";
+    // Before its notifications, in this order for all.
+    LOCK_WEBHOOK =
+        "SELECT failures, paused_until > clock_timestamp() FROM webhooks WHERE pk = $1
+         FOR NO KEY UPDATE";
     CLAIM =
-        "UPDATE notifications
-         SET due = clock_timestamp() + $1 * interval '1 millisecond', attempts = attempts + 1
+        "UPDATE notifications SET due = clock_timestamp() + $2 * interval '1 millisecond'
          WHERE pk IN (
-             SELECT pk FROM notifications WHERE due <= clock_timestamp() ORDER BY due LIMIT $2
+             SELECT pk FROM notifications WHERE webhook = $1 AND due <= clock_timestamp()
+             ORDER BY attempts, pk LIMIT $3
              FOR UPDATE SKIP LOCKED)
          RETURNING pk";
     CLAIMED = concat!(
@@ -132,23 +151,20 @@ statements! {
         pending_columns!(), "
          FROM notifications JOIN policies ON policies.pk = policy
              JOIN webhooks ON webhooks.pk = webhook JOIN accounts ON accounts.pk = policies.account
-         WHERE notifications.pk = ANY($1::bigint[]) ORDER BY notifications.pk"
+         WHERE notifications.pk = ANY($1::bigint[]) ORDER BY attempts, notifications.pk"
     );
     TOLD = "DELETE FROM notifications WHERE pk = $1";
     SUCCEEDED =
-        "UPDATE webhooks SET last_success = $3
-         WHERE account = (SELECT pk FROM accounts WHERE id = $1) AND id = $2";
+        "UPDATE webhooks SET last_success = $2, failures = 0, failing_since = NULL,
+             paused_until = '-infinity'
+         WHERE pk = $1";
     FAILED =
-        "UPDATE webhooks SET last_failure = $3
-         WHERE account = (SELECT pk FROM accounts WHERE id = $1) AND id = $2";
-    ATTEMPTS =
-        "SELECT coalesce(max(attempts), 0) FROM notifications
-         WHERE webhook = (SELECT pk FROM webhooks
-             WHERE account = (SELECT pk FROM accounts WHERE id = $1) AND id = $2)";
-    PAUSE =
-        "UPDATE notifications SET due = clock_timestamp() + $3 * interval '1 millisecond'
-         WHERE webhook = (SELECT pk FROM webhooks
-             WHERE account = (SELECT pk FROM accounts WHERE id = $1) AND id = $2)";
+        "UPDATE webhooks SET last_failure = $2, failures = $3,
+             paused_until = clock_timestamp() + $4 * interval '1 millisecond',
+             failing_since = coalesce(failing_since, clock_timestamp())
+         WHERE pk = $1";
+    COUNT_ATTEMPT =
+        "UPDATE notifications SET attempts = attempts + 1, due = clock_timestamp() WHERE pk = $1";
     PENDING = concat!(
         "SELECT ", pending_columns!(), "
          FROM notifications JOIN policies ON policies.pk = policy
@@ -158,9 +174,13 @@ statements! {
     PUT =
         "INSERT INTO notifications
              (policy, webhook, image, image_hash, creator, uploaded, reason, happened)
-         SELECT policies.pk, webhooks.pk, $4, $5, $6, $7::bigint, $8::text, $9
-         FROM policies JOIN webhooks USING (account)
-         WHERE account = $1 AND policies.id = $2 AND webhooks.id = $3";
+         SELECT policies.pk, webhooks.pk, image, image_hash, creator, uploaded, reason, happened
+         FROM unnest($2::text[], $3::text[], $4::text[], $5::bytea[], $6::bytea[], $7::bigint[],
+                 $8::text[], $9::bigint[]) WITH ORDINALITY
+             AS new (policy, webhook, image, image_hash, creator, uploaded, reason, happened, number)
+             JOIN policies ON policies.account = $1 AND policies.id = new.policy
+             JOIN webhooks ON webhooks.account = $1 AND webhooks.id = new.webhook
+         ORDER BY number";
     pub(super) DELETE_POLICIES = "DELETE FROM policies WHERE account = $1";
     pub(super) DELETE_WEBHOOKS = "DELETE FROM webhooks WHERE account = $1";
 }
@@ -218,7 +238,7 @@ impl Notifications for Postgres {
         .await
     }
 
-    async fn delete_webhook(&self, account: &AccountId, id: &NotifierId) -> Result<(), Error> {
+    async fn delete_webhook(&self, account: &AccountId, id: &OpaqueId) -> Result<(), Error> {
         self.write(
             Change::Nothing,
             work!(
@@ -288,7 +308,7 @@ impl Notifications for Postgres {
         .await
     }
 
-    async fn delete_policy(&self, account: &AccountId, id: &NotifierId) -> Result<(), Error> {
+    async fn delete_policy(&self, account: &AccountId, id: &OpaqueId) -> Result<(), Error> {
         self.write(
             Change::Nothing,
             work!(
@@ -323,15 +343,20 @@ impl Notifications for Postgres {
         .await
     }
 
-    async fn notifications_are_due(&self) -> Result<bool, Error> {
-        self.read(|connection| {
-            async move { Ok(connection.query_one(IS_DUE, &[]).await?.try_get(0)?) }.boxed()
-        })
+    async fn ready_webhooks(&self, limit: u32) -> Result<Vec<i64>, Error> {
+        self.read(work!(
+            [] | connection
+                | async move {
+                    let found = connection.query(READY, &[&i64::from(limit)]).await?;
+                    found.iter().map(|row| Ok(row.try_get(0)?)).collect()
+                }
+        ))
         .await
     }
 
     async fn claim_notifications(
         &self,
+        webhook: i64,
         time: Duration,
         age_max: Duration,
         limit: u32,
@@ -344,28 +369,30 @@ impl Notifications for Postgres {
                     | writing
                     | async move {
                         let connection = writing.connection;
-                        let age_max = i64::try_from(age_max.as_micros()).unwrap_or(i64::MAX);
-                        let dropped = connection.execute(DROP_OLD, &[&age_max]).await?;
-                        let (millis, limit) = (time.as_secs_f64() * 1_000.0, i64::from(limit));
-                        let claimed = connection.query(CLAIM, &[&millis, &limit]).await?;
+                        let age_max = age_max.as_secs_f64() * 1_000.0;
+                        let attempts_max = i64::from(ATTEMPTS_MAX);
+                        let dropped = connection
+                            .execute(DROP_OLD, &[&webhook, &age_max, &attempts_max])
+                            .await?;
+                        let mut claims = Claims {
+                            claimed: Vec::new(),
+                            dropped,
+                        };
+                        let limit = match failures(connection, FAILURES, webhook).await? {
+                            Some((0, false)) => i64::from(limit),
+                            Some((_, false)) => 1,
+                            Some((_, true)) | None => return Ok(claims),
+                        };
+                        let millis = time.as_secs_f64() * 1_000.0;
+                        let claimed = connection
+                            .query(CLAIM, &[&webhook, &millis, &limit])
+                            .await?;
                         let pk = |row: &Row| row.try_get(0);
                         let pks: Vec<i64> = claimed.iter().map(pk).collect::<Result<_, _>>()?;
-                        let found = connection.query(CLAIMED, &[&pks]).await?;
-                        let claimed = found.iter().map(|row| {
-                            let account = AccountId::try_from(row.try_get::<_, &str>(1)?);
-                            let account = account.map_err(|_| Corrupt("account id"))?;
-                            let attempts: i64 = row.try_get(3)?;
-                            Ok(Claimed {
-                                number: row.try_get(0)?,
-                                policy_name: row.try_get(2)?,
-                                webhook: unseal(&vault, &account, webhook(row, 4)?)?,
-                                pending: pending(row, 11)?,
-                                attempts: u32::try_from(attempts).unwrap_or(u32::MAX),
-                                account,
-                            })
-                        });
-                        let claimed = claimed.collect::<Result<_, Error>>()?;
-                        Ok(Claims { claimed, dropped })
+                        for row in connection.query(CLAIMED, &[&pks]).await? {
+                            claims.claimed.push(claimed_row(&row, webhook, &vault)?);
+                        }
+                        Ok(claims)
                     }
             ),
         )
@@ -373,15 +400,18 @@ impl Notifications for Postgres {
     }
 
     async fn notification_told(&self, claimed: &Claimed, now: Timestamp) -> Result<(), Error> {
+        let (number, webhook) = (claimed.number, claimed.webhook_number);
         self.write(
             Change::Nothing,
             work!(
-                [claimed]
-                    | writing
+                [] | writing
                     | async move {
                         let connection = writing.connection;
-                        connection.execute(TOLD, &[&claimed.number]).await?;
-                        touch(connection, SUCCEEDED, &claimed, now).await
+                        connection
+                            .execute(SUCCEEDED, &[&webhook, &now.micros()])
+                            .await?;
+                        connection.execute(TOLD, &[&number]).await?;
+                        Ok(())
                     }
             ),
         )
@@ -394,25 +424,32 @@ impl Notifications for Postgres {
         now: Timestamp,
         pause: fn(u32) -> Duration,
     ) -> Result<Duration, Error> {
+        let (number, webhook) = (claimed.number, claimed.webhook_number);
         self.write(
             Change::Nothing,
             work!(
-                [claimed]
-                    | writing
+                [] | writing
                     | async move {
                         let connection = writing.connection;
-                        touch(connection, FAILED, &claimed, now).await?;
-                        let (account, webhook) =
-                            (claimed.account.as_str(), claimed.webhook.id.as_str());
-                        let row = connection
-                            .query_one(ATTEMPTS, &[&account, &webhook])
-                            .await?;
-                        let attempts: i64 = row.try_get(0)?;
-                        let pause = pause(u32::try_from(attempts).unwrap_or(u32::MAX));
+                        let found = failures(connection, LOCK_WEBHOOK, webhook).await?;
+                        let Some((failures, is_paused)) = found else {
+                            return Ok(Duration::ZERO);
+                        };
+                        // Of several which were under way, the first counts.
+                        let failures = if is_paused {
+                            failures
+                        } else {
+                            failures.saturating_add(1)
+                        };
+                        let pause = pause(failures);
                         let millis = pause.as_secs_f64() * 1_000.0;
                         connection
-                            .execute(PAUSE, &[&account, &webhook, &millis])
+                            .execute(
+                                FAILED,
+                                &[&webhook, &now.micros(), &i64::from(failures), &millis],
+                            )
                             .await?;
+                        connection.execute(COUNT_ATTEMPT, &[&number]).await?;
                         Ok(pause)
                     }
             ),
@@ -421,18 +458,34 @@ impl Notifications for Postgres {
     }
 }
 
-/// A statement about the webhook of a notification, and a moment.
-async fn touch(
+/// Failures of a webhook in a row, and whether it is left alone; `None` if it is gone.
+async fn failures(
     connection: &Connection,
     sql: &'static str,
-    claimed: &Claimed,
-    moment: Timestamp,
-) -> Result<(), Error> {
-    let (account, webhook) = (claimed.account.as_str(), claimed.webhook.id.as_str());
-    connection
-        .execute(sql, &[&account, &webhook, &moment.micros()])
-        .await?;
-    Ok(())
+    webhook: i64,
+) -> Result<Option<(u32, bool)>, Error> {
+    let found = connection.query_opt(sql, &[&webhook]).await?;
+    let Some(row) = found else {
+        return Ok(None);
+    };
+    let failures: i64 = row.try_get(0)?;
+    let failures = u32::try_from(failures).unwrap_or(u32::MAX);
+    Ok(Some((failures, row.try_get(1)?)))
+}
+
+fn claimed_row(row: &Row, webhook_number: i64, vault: &Vault) -> Result<Claimed, Error> {
+    let account = AccountId::try_from(row.try_get::<_, &str>(1)?);
+    let account = account.map_err(|_| Corrupt("account id"))?;
+    let attempts: i64 = row.try_get(3)?;
+    Ok(Claimed {
+        number: row.try_get(0)?,
+        webhook_number,
+        policy_name: row.try_get(2)?,
+        webhook: unseal(vault, &account, webhook(row, 4)?)?,
+        pending: pending(row, 11)?,
+        attempts: u32::try_from(attempts).unwrap_or(u32::MAX),
+        account,
+    })
 }
 
 /// Notes the end of an upload for whom it concerns.
@@ -566,7 +619,13 @@ async fn set_policy(
             &[&pk, name, description, enabled, &modified.micros()],
         )
         .await?;
-    connection.execute(UNLINK, &[&pk]).await?;
+    for webhook in &before.webhooks {
+        if !after.webhooks.contains(webhook) {
+            connection
+                .execute(UNLINK, &[&pk, &account, &webhook.as_str()])
+                .await?;
+        }
+    }
     link(connection, account, pk, after).await?;
     connection.execute(DROP_UNTOLD, &[&pk, enabled]).await?;
     Ok(())
@@ -600,26 +659,33 @@ pub(super) async fn all_pending(
 pub(super) async fn put_pending(
     connection: &Connection,
     account: i64,
-    pending: &Pending,
+    pending: &[Pending],
 ) -> Result<(), Error> {
-    let Pending {
-        policy,
-        webhook,
-        end,
-    } = pending;
+    let ends = pending.iter().map(|pending| &pending.end);
+    let policies: Vec<&str> = pending
+        .iter()
+        .map(|pending| pending.policy.as_str())
+        .collect();
+    let webhooks: Vec<&str> = pending
+        .iter()
+        .map(|pending| pending.webhook.as_str())
+        .collect();
+    let images: Vec<&str> = ends.clone().map(|end| end.image.as_str()).collect();
+    let hashes: Vec<Vec<u8>> = ends.clone().map(|end| rows::id_hash(&end.image)).collect();
+    let creators: Vec<Option<&[u8]>> = ends.clone().map(creator).collect();
+    let uploaded: Vec<Option<i64>> = ends
+        .clone()
+        .map(|end| end.outcome.as_ref().ok().map(|uploaded| uploaded.micros()))
+        .collect();
+    let reasons: Vec<Option<&String>> =
+        ends.clone().map(|end| end.outcome.as_ref().err()).collect();
+    let happened: Vec<i64> = ends.map(|end| end.happened.micros()).collect();
     connection
         .execute(
             PUT,
             &[
-                &account,
-                &policy.as_str(),
-                &webhook.as_str(),
-                &end.image.as_str(),
-                &rows::id_hash(&end.image),
-                &creator(end),
-                &end.outcome.as_ref().ok().map(|uploaded| uploaded.micros()),
-                &end.outcome.as_ref().err(),
-                &end.happened.micros(),
+                &account, &policies, &webhooks, &images, &hashes, &creators, &uploaded, &reasons,
+                &happened,
             ],
         )
         .await?;
@@ -659,7 +725,7 @@ fn webhook(row: &Row, at: usize) -> Result<SealedWebhook, Error> {
     };
     Ok(SealedWebhook {
         webhook: Webhook {
-            id: notifier_id(row.try_get(at)?)?,
+            id: opaque_id(row.try_get(at)?)?,
             name: row.try_get(at + 1)?,
             url: row.try_get(at + 2)?,
             secret: None,
@@ -675,9 +741,9 @@ fn webhook(row: &Row, at: usize) -> Result<SealedWebhook, Error> {
 async fn policy(connection: &Connection, row: &Row) -> Result<NotificationPolicy, Error> {
     let pk: i64 = row.try_get(0)?;
     let found = connection.query(WEBHOOKS_OF_POLICY, &[&pk]).await?;
-    let id = |row: &Row| -> Result<NotifierId, Error> { Ok(notifier_id(row.try_get(0)?)?) };
+    let id = |row: &Row| -> Result<OpaqueId, Error> { Ok(opaque_id(row.try_get(0)?)?) };
     Ok(NotificationPolicy {
-        id: notifier_id(row.try_get(1)?)?,
+        id: opaque_id(row.try_get(1)?)?,
         name: row.try_get(2)?,
         description: row.try_get(3)?,
         enabled: row.try_get(4)?,
@@ -688,7 +754,7 @@ async fn policy(connection: &Connection, row: &Row) -> Result<NotificationPolicy
 }
 
 fn pending(row: &Row, at: usize) -> Result<Pending, Error> {
-    let id = |at: usize| -> Result<NotifierId, Error> { Ok(notifier_id(row.try_get(at)?)?) };
+    let id = |at: usize| -> Result<OpaqueId, Error> { Ok(opaque_id(row.try_get(at)?)?) };
     let creator: Option<Vec<u8>> = row.try_get(at + 3)?;
     let creator = creator
         .map(|bytes| rows::text(bytes, "creator"))

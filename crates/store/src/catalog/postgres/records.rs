@@ -13,9 +13,10 @@ use tokio_postgres::Row;
 use super::changes::Change;
 use super::pool::{Connection, Pool};
 use super::rows::{self, image_columns};
-use super::{Corrupt, Postgres, accounts, images, keys, notifications, sealed_keys, statements};
-use super::{sweep, tokens, transaction, variants, zone_text};
+use super::{Corrupt, Postgres, accounts, images, imports, keys, notifications, sealed_keys};
+use super::{statements, sweep, tokens, transaction, variants, zone_text};
 use crate::catalog::Catalog as _;
+use crate::catalog::imports::{seal as seal_source, unseal_all as unseal_sources};
 use crate::catalog::notifications::{seal, unseal_all};
 use crate::catalog::records::{
     AccountRecords, Next, PIECE, Piece, Place, Portable, Reading, Record, Records, TABLES,
@@ -333,6 +334,7 @@ async fn account_records(
     let account = accounts::by_id(connection, &id).await?;
     let keys = keys::all(connection, &id).await?;
     let webhooks = notifications::webhooks(connection, &id).await?;
+    let sources = imports::sources(connection, &id).await?;
     Ok(AccountRecords {
         account: account.ok_or(Corrupt("account"))?,
         last_uploaded,
@@ -341,6 +343,7 @@ async fn account_records(
         tokens: tokens::all(connection, &id).await?,
         webhooks: unseal_all(vault, &id, webhooks)?,
         policies: notifications::policies(connection, &id).await?,
+        import_sources: unseal_sources(vault, &id, sources)?,
         pending: notifications::all_pending(connection, &id).await?,
     })
 }
@@ -376,6 +379,7 @@ async fn put_account(
                 DELETE_VARIANTS,
                 notifications::DELETE_POLICIES,
                 notifications::DELETE_WEBHOOKS,
+                imports::DELETE_SOURCES,
             ] {
                 connection.execute(sql, &[&pk]).await?;
             }
@@ -406,8 +410,12 @@ async fn put_account(
     for policy in &records.policies {
         notifications::insert_policy(connection, pk, policy).await?;
     }
-    for pending in &records.pending {
-        notifications::put_pending(connection, pk, pending).await?;
+    for source in &records.import_sources {
+        let sealed = seal_source(vault, &account.id, source);
+        imports::insert_source(connection, pk, source, &sealed).await?;
+    }
+    if !records.pending.is_empty() {
+        notifications::put_pending(connection, pk, &records.pending).await?;
     }
     Ok(())
 }

@@ -4,8 +4,8 @@ use futures_util::future::try_join_all;
 
 use super::pool::Connection;
 use super::{
-    accounts, changes, images, keys, leases, leaves, lists, notifications, purges, records, rows,
-    statements, sweep, tokens, variants,
+    accounts, changes, images, imports, keys, leases, leaves, lists, notifications, purges,
+    records, rows, statements, sweep, tokens, variants,
 };
 use crate::{Error, Vault};
 
@@ -15,6 +15,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/postgres/0002.sql"),
     include_str!("../../../migrations/postgres/0003.sql"),
     include_str!("../../../migrations/postgres/0004.sql"),
+    include_str!("../../../migrations/postgres/0005.sql"),
 ];
 
 /// Every statement of this backend but those of the migration. Preparing them finds a wrong table,
@@ -23,6 +24,7 @@ const ALL_STATEMENTS: &[&[&str]] = &[
     accounts::STATEMENTS,
     changes::STATEMENTS,
     images::STATEMENTS,
+    imports::STATEMENTS,
     keys::STATEMENTS,
     leases::STATEMENTS,
     leaves::STATEMENTS,

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::rows::{self, image_columns};
 use super::writer::Writing;
-use super::{Corrupt, images, notifications, statements, taken_or, zone_text};
+use super::{Corrupt, images, imports, notifications, statements, taken_or, zone_text};
 use crate::Error;
 
 /// The columns which `account` reads, in its order.
@@ -131,6 +131,7 @@ pub(super) fn mark_deleted(writing: &Writing<'_>, id: &AccountId) -> Result<i64,
         DELETE_VARIANTS,
         notifications::DELETE_POLICIES,
         notifications::DELETE_WEBHOOKS,
+        imports::DELETE_SOURCES,
     ] {
         connection.prepare_cached(sql)?.execute([pk])?;
     }

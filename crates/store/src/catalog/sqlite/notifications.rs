@@ -4,17 +4,17 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use model::{
-    AccountId, Creator, ImageId, NotificationPolicy, NotifierId, Pending, Timestamp, UploadEnd,
+    AccountId, Creator, ImageId, NotificationPolicy, OpaqueId, Pending, Timestamp, UploadEnd,
     Webhook,
 };
-use rusqlite::{Connection, Row, named_params, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params};
 
 use super::writer::Writing;
 use super::{Corrupt, Sqlite, Touched, rows, statements, taken_or};
 use crate::Error;
 use crate::catalog::notifications::{
-    Claimed, Claims, EXPIRED, Notifications, SealedWebhook, notifier_id, outcome, seal, unseal,
-    unseal_all,
+    ATTEMPTS_MAX, Claimed, Claims, EXPIRED, Notifications, SealedWebhook, opaque_id, outcome, seal,
+    unseal, unseal_all,
 };
 
 /// The columns which `webhook` reads, in its order.
@@ -41,7 +41,9 @@ statements! {
         "INSERT INTO webhooks (account, id, name, url, secret, created, last_success, last_failure)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
     SET_WEBHOOK =
-        "UPDATE webhooks SET name = ?3, url = ?4, secret = ?5 WHERE account = ?1 AND id = ?2";
+        "UPDATE webhooks SET name = ?3, url = ?4, secret = ?5, failures = 0, failing_since = NULL,
+             paused_until = 0
+         WHERE account = ?1 AND id = ?2";
     WEBHOOK_PK = "SELECT pk FROM webhooks WHERE account = ?1 AND id = ?2";
     IS_TOLD = "SELECT EXISTS (SELECT 1 FROM policy_webhooks WHERE webhook = ?1)";
     DELETE_WEBHOOK = "DELETE FROM webhooks WHERE pk = ?1";
@@ -64,53 +66,58 @@ statements! {
     DELETE_POLICY = "DELETE FROM policies WHERE account = ?1 AND id = ?2";
     LINK =
         "INSERT INTO policy_webhooks (policy, webhook, place)
-         SELECT ?1, pk, ?4 FROM webhooks WHERE account = ?2 AND id = ?3";
-    UNLINK = "DELETE FROM policy_webhooks WHERE policy = ?1";
+         SELECT ?1, pk, ?4 FROM webhooks WHERE account = ?2 AND id = ?3
+         ON CONFLICT (policy, webhook) DO UPDATE SET place = excluded.place";
+    UNLINK =
+        "DELETE FROM policy_webhooks WHERE policy = ?1
+             AND webhook = (SELECT pk FROM webhooks WHERE account = ?2 AND id = ?3)";
     DROP_UNTOLD =
         "DELETE FROM notifications WHERE policy = ?1
              AND (?2 = 0
                  OR webhook NOT IN (SELECT webhook FROM policy_webhooks WHERE policy = ?1))";
     NOTE =
         "INSERT INTO notifications
-             (policy, webhook, image, creator, uploaded, reason, happened, due)
-         SELECT policies.pk, webhook, :image, :creator, :uploaded, :reason, :happened, :now
+             (policy, webhook, image, creator, uploaded, reason, happened, noted, due)
+         SELECT policies.pk, webhook, :image, :creator, :uploaded, :reason, :happened, :now, :now
          FROM policies JOIN policy_webhooks ON policy_webhooks.policy = policies.pk
          WHERE account = :account AND enabled = 1
              AND (:reason IS NULL OR NOT EXISTS (SELECT 1 FROM notifications AS waiting
                  WHERE waiting.policy = policies.pk AND waiting.image = :image
                      AND waiting.webhook = policy_webhooks.webhook AND waiting.reason IS NOT NULL))";
     NOTE_EXPIRED =
-        "INSERT INTO notifications (policy, webhook, image, creator, reason, happened, due)
-         SELECT policies.pk, webhook, draft.id, creator, ?3, draft_expires, ?4
+        "INSERT INTO notifications
+             (policy, webhook, image, creator, reason, happened, noted, due)
+         SELECT policies.pk, webhook, draft.id, creator, ?3, draft_expires, ?4, ?4
          FROM (SELECT account, id, creator, draft_expires FROM images INDEXED BY images_draft
              WHERE blob IS NULL AND draft_expires <= ?1 ORDER BY draft_expires LIMIT ?2) AS draft
          JOIN policies ON policies.account = draft.account AND enabled = 1
          JOIN policy_webhooks ON policy_webhooks.policy = policies.pk";
-    IS_DUE = "SELECT EXISTS (SELECT 1 FROM notifications WHERE due <= ?1)";
-    DROP_OLD = "DELETE FROM notifications WHERE due <= ?1 AND happened <= ?2";
-    DUE = concat!(
+    READY =
+        "SELECT pk FROM webhooks WHERE paused_until <= ?1
+             AND EXISTS (SELECT 1 FROM notifications WHERE webhook = webhooks.pk AND due <= ?1)
+         ORDER BY paused_until, pk LIMIT ?2";
+    DROP_OLD =
+        "DELETE FROM notifications WHERE webhook = ?1 AND due <= ?2 AND noted <= ?3
+             AND (attempts >= ?4
+                 OR (SELECT failing_since FROM webhooks WHERE pk = ?1) <= ?3)";
+    FAILURES = "SELECT failures, paused_until > ?2 FROM webhooks WHERE pk = ?1";
+    NEXT = concat!(
         "SELECT notifications.pk, accounts.id, policies.name, attempts, ", webhook_columns!(), ", ",
         pending_columns!(), "
-         FROM notifications JOIN policies ON policies.pk = policy
+         FROM notifications INDEXED BY notifications_turn JOIN policies ON policies.pk = policy
              JOIN webhooks ON webhooks.pk = webhook JOIN accounts ON accounts.pk = policies.account
-         WHERE due <= ?1 ORDER BY due LIMIT ?2"
+         WHERE webhook = ?1 AND due <= ?2 ORDER BY attempts, notifications.pk LIMIT ?3"
     );
-    CLAIM = "UPDATE notifications SET due = ?2, attempts = attempts + 1 WHERE pk = ?1";
+    CLAIM = "UPDATE notifications SET due = ?2 WHERE pk = ?1";
     TOLD = "DELETE FROM notifications WHERE pk = ?1";
     SUCCEEDED =
-        "UPDATE webhooks SET last_success = ?3
-         WHERE account = (SELECT pk FROM accounts WHERE id = ?1) AND id = ?2";
+        "UPDATE webhooks SET last_success = ?2, failures = 0, failing_since = NULL, paused_until = 0
+         WHERE pk = ?1";
     FAILED =
-        "UPDATE webhooks SET last_failure = ?3
-         WHERE account = (SELECT pk FROM accounts WHERE id = ?1) AND id = ?2";
-    ATTEMPTS =
-        "SELECT coalesce(max(attempts), 0) FROM notifications
-         WHERE webhook = (SELECT pk FROM webhooks
-             WHERE account = (SELECT pk FROM accounts WHERE id = ?1) AND id = ?2)";
-    PAUSE =
-        "UPDATE notifications SET due = ?3
-         WHERE webhook = (SELECT pk FROM webhooks
-             WHERE account = (SELECT pk FROM accounts WHERE id = ?1) AND id = ?2)";
+        "UPDATE webhooks SET last_failure = ?2, failures = ?3, paused_until = ?4,
+             failing_since = coalesce(failing_since, ?5)
+         WHERE pk = ?1";
+    COUNT_ATTEMPT = "UPDATE notifications SET attempts = attempts + 1, due = ?2 WHERE pk = ?1";
     PENDING = concat!(
         "SELECT ", pending_columns!(), "
          FROM notifications JOIN policies ON policies.pk = policy
@@ -119,8 +126,8 @@ statements! {
     );
     PUT =
         "INSERT INTO notifications
-             (policy, webhook, image, creator, uploaded, reason, happened, due)
-         SELECT policies.pk, webhooks.pk, ?4, ?5, ?6, ?7, ?8, ?9
+             (policy, webhook, image, creator, uploaded, reason, happened, noted, due)
+         SELECT policies.pk, webhooks.pk, ?4, ?5, ?6, ?7, ?8, ?9, ?9
          FROM policies JOIN webhooks USING (account)
          WHERE account = ?1 AND policies.id = ?2 AND webhooks.id = ?3";
     pub(super) DELETE_POLICIES = "DELETE FROM policies WHERE account = ?1";
@@ -169,7 +176,7 @@ impl Notifications for Sqlite {
         .await
     }
 
-    async fn delete_webhook(&self, account: &AccountId, id: &NotifierId) -> Result<(), Error> {
+    async fn delete_webhook(&self, account: &AccountId, id: &OpaqueId) -> Result<(), Error> {
         let (account, id) = (account.clone(), id.clone());
         self.write(Touched::Nothing, move |writing| {
             let connection = writing.connection;
@@ -233,7 +240,12 @@ impl Notifications for Sqlite {
                 after.enabled,
                 after.modified.micros(),
             ])?;
-            connection.prepare_cached(UNLINK)?.execute([pk])?;
+            let mut statement = connection.prepare_cached(UNLINK)?;
+            for webhook in &before.webhooks {
+                if !after.webhooks.contains(webhook) {
+                    statement.execute(params![pk, account, webhook.as_str()])?;
+                }
+            }
             link(connection, account, pk, &after)?;
             let mut statement = connection.prepare_cached(DROP_UNTOLD)?;
             statement.execute(params![pk, after.enabled])?;
@@ -242,7 +254,7 @@ impl Notifications for Sqlite {
         .await
     }
 
-    async fn delete_policy(&self, account: &AccountId, id: &NotifierId) -> Result<(), Error> {
+    async fn delete_policy(&self, account: &AccountId, id: &OpaqueId) -> Result<(), Error> {
         let (account, id) = (account.clone(), id.clone());
         self.write(Touched::Nothing, move |writing| {
             let account = rows::require_account(writing.connection, &account)?;
@@ -261,16 +273,19 @@ impl Notifications for Sqlite {
         .await
     }
 
-    async fn notifications_are_due(&self) -> Result<bool, Error> {
-        self.read(|connection| {
-            let mut statement = connection.prepare_cached(IS_DUE)?;
-            Ok(statement.query_row([Timestamp::now().micros()], |row| row.get(0))?)
+    async fn ready_webhooks(&self, limit: u32) -> Result<Vec<i64>, Error> {
+        self.read(move |connection| {
+            let mut statement = connection.prepare_cached(READY)?;
+            let asked = params![Timestamp::now().micros(), limit];
+            let ready = statement.query_map(asked, |row| row.get(0))?;
+            Ok(ready.collect::<Result<_, _>>()?)
         })
         .await
     }
 
     async fn claim_notifications(
         &self,
+        webhook: i64,
         time: Duration,
         age_max: Duration,
         limit: u32,
@@ -279,42 +294,53 @@ impl Notifications for Sqlite {
         self.write(Touched::Nothing, move |writing| {
             let connection = writing.connection;
             let now = Timestamp::now();
+            let old = now.before(age_max).micros();
             let mut statement = connection.prepare_cached(DROP_OLD)?;
-            let dropped = statement.execute([now.micros(), now.before(age_max).micros()])?;
-            let mut statement = connection.prepare_cached(DUE)?;
-            let mut due = statement.query([now.micros(), i64::from(limit)])?;
-            let mut claimed = Vec::new();
+            let dropped = statement.execute(params![webhook, now.micros(), old, ATTEMPTS_MAX])?;
+            let mut claims = Claims {
+                claimed: Vec::new(),
+                dropped: dropped as u64,
+            };
+            let Some((failures, is_paused)) = failures(connection, webhook, now)? else {
+                return Ok(claims);
+            };
+            if is_paused {
+                return Ok(claims);
+            }
+            let limit = if failures > 0 { 1 } else { limit };
+            let mut statement = connection.prepare_cached(NEXT)?;
+            let mut due = statement.query(params![webhook, now.micros(), limit])?;
             while let Some(row) = due.next()? {
                 let account = row.get_ref(1)?.as_str().ok();
                 let account = account.and_then(|id| AccountId::try_from(id).ok());
                 let account = account.ok_or(Corrupt("account id"))?;
-                claimed.push(Claimed {
+                claims.claimed.push(Claimed {
                     number: row.get(0)?,
+                    webhook_number: webhook,
                     policy_name: row.get(2)?,
-                    webhook: unseal(&vault, &account, webhook(row, 4)?)?,
+                    webhook: unseal(&vault, &account, self::webhook(row, 4)?)?,
                     pending: pending(row, 11)?,
-                    attempts: row.get::<_, u32>(3)?.saturating_add(1),
+                    attempts: row.get(3)?,
                     account,
                 });
             }
             let mut statement = connection.prepare_cached(CLAIM)?;
-            for notification in &claimed {
+            for notification in &claims.claimed {
                 statement.execute([notification.number, now.after(time).micros()])?;
             }
-            Ok(Claims {
-                claimed,
-                dropped: dropped as u64,
-            })
+            Ok(claims)
         })
         .await
     }
 
     async fn notification_told(&self, claimed: &Claimed, now: Timestamp) -> Result<(), Error> {
-        let claimed = claimed.clone();
+        let (number, webhook) = (claimed.number, claimed.webhook_number);
         self.write(Touched::Nothing, move |writing| {
             let connection = writing.connection;
-            connection.prepare_cached(TOLD)?.execute([claimed.number])?;
-            touch(connection, SUCCEEDED, &claimed, now)
+            let mut statement = connection.prepare_cached(SUCCEEDED)?;
+            statement.execute([webhook, now.micros()])?;
+            connection.prepare_cached(TOLD)?.execute([number])?;
+            Ok(())
         })
         .await
     }
@@ -325,32 +351,46 @@ impl Notifications for Sqlite {
         now: Timestamp,
         pause: fn(u32) -> Duration,
     ) -> Result<Duration, Error> {
-        let claimed = claimed.clone();
+        let (number, webhook) = (claimed.number, claimed.webhook_number);
         self.write(Touched::Nothing, move |writing| {
             let connection = writing.connection;
-            touch(connection, FAILED, &claimed, now)?;
-            let webhook = [claimed.account.as_str(), claimed.webhook.id.as_str()];
-            let mut statement = connection.prepare_cached(ATTEMPTS)?;
-            let pause = pause(statement.query_row(webhook, |row| row.get(0))?);
-            touch(connection, PAUSE, &claimed, Timestamp::now().after(pause))?;
+            let clock = Timestamp::now();
+            let Some((failures, is_paused)) = failures(connection, webhook, clock)? else {
+                return Ok(Duration::ZERO);
+            };
+            // Of several which were under way, the first counts.
+            let failures = if is_paused {
+                failures
+            } else {
+                failures.saturating_add(1)
+            };
+            let pause = pause(failures);
+            connection.prepare_cached(FAILED)?.execute(params![
+                webhook,
+                now.micros(),
+                failures,
+                clock.after(pause).micros(),
+                clock.micros(),
+            ])?;
+            let mut statement = connection.prepare_cached(COUNT_ATTEMPT)?;
+            statement.execute([number, clock.micros()])?;
             Ok(pause)
         })
         .await
     }
 }
 
-/// A statement about the webhook of a notification, and a moment.
-fn touch(
+/// Failures of a webhook in a row, and whether it is left alone; `None` if it is gone.
+fn failures(
     connection: &Connection,
-    sql: &'static str,
-    claimed: &Claimed,
-    moment: Timestamp,
-) -> Result<(), Error> {
-    let (account, webhook) = (claimed.account.as_str(), claimed.webhook.id.as_str());
-    connection
-        .prepare_cached(sql)?
-        .execute(params![account, webhook, moment.micros()])?;
-    Ok(())
+    webhook: i64,
+    now: Timestamp,
+) -> Result<Option<(u32, bool)>, Error> {
+    let mut statement = connection.prepare_cached(FAILURES)?;
+    let found = statement.query_row([webhook, now.micros()], |row| {
+        Ok((row.get(0)?, row.get(1)?))
+    });
+    Ok(found.optional()?)
 }
 
 /// Notes the end of an upload for whom it concerns.
@@ -532,7 +572,7 @@ fn webhook(row: &Row<'_>, at: usize) -> Result<SealedWebhook, Error> {
     };
     Ok(SealedWebhook {
         webhook: Webhook {
-            id: notifier_id(id)?,
+            id: opaque_id(id)?,
             name: row.get(at + 1)?,
             url: row.get(at + 2)?,
             secret: None,
@@ -552,10 +592,10 @@ fn policy(connection: &Connection, row: &Row<'_>) -> Result<NotificationPolicy, 
     let mut webhooks = Vec::new();
     while let Some(row) = rows.next()? {
         let id = row.get_ref(0)?.as_str().map_err(|_| Corrupt("webhook"))?;
-        webhooks.push(notifier_id(id)?);
+        webhooks.push(opaque_id(id)?);
     }
     Ok(NotificationPolicy {
-        id: notifier_id(id)?,
+        id: opaque_id(id)?,
         name: row.get(2)?,
         description: row.get(3)?,
         enabled: row.get(4)?,
@@ -566,9 +606,9 @@ fn policy(connection: &Connection, row: &Row<'_>) -> Result<NotificationPolicy, 
 }
 
 fn pending(row: &Row<'_>, at: usize) -> Result<Pending, Error> {
-    let id = |at: usize| -> Result<NotifierId, Error> {
+    let id = |at: usize| -> Result<OpaqueId, Error> {
         let text = row.get_ref(at)?.as_str().map_err(|_| Corrupt("policy"))?;
-        Ok(notifier_id(text)?)
+        Ok(opaque_id(text)?)
     };
     let creator: Option<String> = row.get(at + 3)?;
     Ok(Pending {

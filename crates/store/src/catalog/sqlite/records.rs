@@ -9,9 +9,10 @@ use tokio::sync::mpsc::{self, Sender};
 
 use super::rows::{self, Blob, image_columns};
 use super::writer::Writing;
-use super::{Corrupt, Sqlite, Touched, accounts, images, keys, notifications, sealed_keys};
-use super::{statements, tokens, variants, zone_text};
+use super::{Corrupt, Sqlite, Touched, accounts, images, imports, keys, notifications};
+use super::{sealed_keys, statements, tokens, variants, zone_text};
 use crate::catalog::Catalog as _;
+use crate::catalog::imports::{seal as seal_source, unseal_all as unseal_sources};
 use crate::catalog::notifications::{seal, unseal_all};
 use crate::catalog::records::{
     AccountRecords, Next, PIECE, Piece, Place, Portable, Reading, Record, Records, TABLES,
@@ -300,6 +301,7 @@ fn account_records(
         tokens: tokens::all(connection, &id)?,
         webhooks: unseal_all(vault, &id, notifications::webhooks(connection, &id)?)?,
         policies: notifications::policies(connection, &id)?,
+        import_sources: unseal_sources(vault, &id, imports::sources(connection, &id)?)?,
         pending: notifications::all_pending(connection, &id)?,
     })
 }
@@ -330,6 +332,7 @@ fn put_account(
                 DELETE_VARIANTS,
                 notifications::DELETE_POLICIES,
                 notifications::DELETE_WEBHOOKS,
+                imports::DELETE_SOURCES,
             ] {
                 connection.prepare_cached(sql)?.execute([pk])?;
             }
@@ -357,6 +360,10 @@ fn put_account(
     }
     for policy in &records.policies {
         notifications::insert_policy(connection, pk, policy)?;
+    }
+    for source in &records.import_sources {
+        let sealed = seal_source(vault, &account.id, source);
+        imports::insert_source(connection, pk, source, &sealed)?;
     }
     for pending in &records.pending {
         notifications::put_pending(writing, pk, pending)?;

@@ -6,7 +6,8 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags};
 
 use super::{
-    accounts, images, keys, leaves, lists, notifications, records, sweep, tokens, variants, writer,
+    accounts, images, imports, keys, leaves, lists, notifications, records, sweep, tokens,
+    variants, writer,
 };
 use crate::Error;
 
@@ -16,12 +17,14 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/sqlite/0002.sql"),
     include_str!("../../../migrations/sqlite/0003.sql"),
     include_str!("../../../migrations/sqlite/0004.sql"),
+    include_str!("../../../migrations/sqlite/0005.sql"),
 ];
 
 /// Every statement of this backend. Preparing them finds a wrong table or column at the start.
 const STATEMENTS: &[&[&str]] = &[
     accounts::STATEMENTS,
     images::STATEMENTS,
+    imports::STATEMENTS,
     keys::STATEMENTS,
     leaves::STATEMENTS,
     lists::STATEMENTS,

@@ -1,0 +1,188 @@
+//! From where images are imported, and how far that is. A job which runs belongs to one process, whose
+//! claim lapses unless it goes on, so that another one takes over where it was.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use model::{
+    AccountId, Image, ImportCounts, ImportEntry, ImportJob, ImportSource, ImportState,
+    ImportedObject, OpaqueId, Timestamp,
+};
+
+use super::Corrupt;
+use crate::{Error, Vault};
+
+/// Sources and jobs of imports in a catalog.
+#[async_trait]
+pub trait Imports: Send + Sync {
+    /// The sources of an account, oldest first, with their secrets open.
+    async fn import_sources(&self, account: &AccountId) -> Result<Vec<ImportSource>, Error>;
+
+    /// Inserts a source. `Full` if it would be one more than `sources_max`.
+    async fn insert_import_source(
+        &self,
+        account: &AccountId,
+        source: &ImportSource,
+        sources_max: usize,
+    ) -> Result<(), Error>;
+
+    /// Names a source otherwise. `NotFound` without it.
+    async fn rename_import_source(
+        &self,
+        account: &AccountId,
+        id: &OpaqueId,
+        name: &str,
+    ) -> Result<(), Error>;
+
+    /// Deletes a source with its jobs and their logs. `NotFound` without it, `InUse` if a job of it has
+    /// not ended.
+    async fn delete_import_source(&self, account: &AccountId, id: &OpaqueId) -> Result<(), Error>;
+
+    /// The jobs of an account, newest first.
+    async fn import_jobs(&self, account: &AccountId) -> Result<Vec<ImportJob>, Error>;
+
+    /// Inserts a job. `NotFound` without its source, `Full` if `open_max` jobs of the account have not
+    /// ended. Of those which have, the newest `JOBS_KEPT` stay.
+    async fn insert_import_job(
+        &self,
+        account: &AccountId,
+        job: &ImportJob,
+        open_max: usize,
+    ) -> Result<(), Error>;
+
+    /// Ends a job. `NotFound` without it, `Changed` if it has ended.
+    async fn abort_import_job(
+        &self,
+        account: &AccountId,
+        id: &OpaqueId,
+        now: Timestamp,
+    ) -> Result<(), Error>;
+
+    /// Up to `limit` lines of a job's log, with their numbers, after the one of this number. `NotFound`
+    /// without the job.
+    async fn import_log(
+        &self,
+        account: &AccountId,
+        id: &OpaqueId,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<(u64, ImportEntry)>, Error>;
+
+    /// Takes the job which waits for longest, for `time`, in the name of a process. It runs from then on.
+    async fn claim_import_job(
+        &self,
+        holder: [u8; 16],
+        time: Duration,
+        now: Timestamp,
+    ) -> Result<Option<ClaimedImport>, Error>;
+
+    /// What is known of these objects of a source.
+    async fn imported_objects(
+        &self,
+        claimed: &ClaimedImport,
+        keys: Vec<String>,
+    ) -> Result<Vec<ImportedObject>, Error>;
+
+    /// Notes a step and keeps the job for another `time`. Whether it was still the process's to go on
+    /// with; else nothing is noted.
+    async fn advance_import_job(
+        &self,
+        claimed: &ClaimedImport,
+        step: ImportStep,
+        time: Duration,
+    ) -> Result<bool, Error>;
+
+    /// Ends a job in this state, as long as it is the process's.
+    async fn end_import_job(
+        &self,
+        claimed: &ClaimedImport,
+        state: ImportState,
+        error: Option<String>,
+        now: Timestamp,
+    ) -> Result<(), Error>;
+
+    /// Gives back what a process holds, for others to go on with at once.
+    async fn release_import_jobs(&self, holder: [u8; 16]) -> Result<(), Error>;
+
+    /// As `Catalog::insert_image`, in the place of the image or draft of this id, if there is one, whose
+    /// blob is released from `not_before` on. At no moment is there none.
+    async fn replace_image(
+        &self,
+        account: &AccountId,
+        image: Image,
+        images_max: Option<u64>,
+        not_before: Timestamp,
+    ) -> Result<Image, Error>;
+}
+
+/// Jobs of an account which have ended and are kept.
+pub(super) const JOBS_KEPT: u32 = 100;
+
+/// Lines in the log of one job; what comes after is only counted.
+pub(super) const LOG_MAX: u64 = 10_000;
+
+/// Rows which are deleted in one go.
+pub(super) const DELETED_AT_ONCE: u32 = 5_000;
+
+/// A job which is a process's for a while.
+#[derive(Clone, Debug)]
+pub struct ClaimedImport {
+    /// Names the job among all.
+    pub number: i64,
+    /// Names its source among all.
+    pub source_number: i64,
+    /// Whose it is.
+    pub account: AccountId,
+    /// From where.
+    pub source: ImportSource,
+    /// What is to be done.
+    pub job: ImportJob,
+    /// The key of the last object which was looked at; empty at the beginning.
+    pub after: String,
+    /// The process.
+    pub holder: [u8; 16],
+}
+
+/// What a process did of a job.
+#[derive(Clone, Debug, Default)]
+pub struct ImportStep {
+    /// The key of the last object which was looked at; `None` if there was none.
+    pub after: Option<String>,
+    /// How many objects there were, and what came of them.
+    pub counts: ImportCounts,
+    /// A line for each that is worth one.
+    pub entries: Vec<ImportEntry>,
+    /// What became images.
+    pub objects: Vec<ImportedObject>,
+}
+
+/// A sealed secret opens only as that of this source in this account.
+fn context(account: &AccountId, id: &OpaqueId) -> String {
+    format!("secret of import source {id} of account {account}")
+}
+
+pub(super) fn seal(vault: &Vault, account: &AccountId, source: &ImportSource) -> Vec<u8> {
+    let secret = source.bucket.secret_access_key.as_bytes();
+    vault.seal(secret, &context(account, &source.id))
+}
+
+/// Opens the secret of a source which came without.
+pub(super) fn unseal(
+    vault: &Vault,
+    account: &AccountId,
+    (mut source, sealed): (ImportSource, Vec<u8>),
+) -> Result<ImportSource, Error> {
+    let opened = vault.open(&sealed, &context(account, &source.id))?;
+    source.bucket.secret_access_key =
+        String::from_utf8(opened).map_err(|_| Corrupt("secret of an import source"))?;
+    Ok(source)
+}
+
+pub(super) fn unseal_all(
+    vault: &Vault,
+    account: &AccountId,
+    sealed: Vec<(ImportSource, Vec<u8>)>,
+) -> Result<Vec<ImportSource>, Error> {
+    let open = |sealed| unseal(vault, account, sealed);
+    sealed.into_iter().map(open).collect()
+}

@@ -1,0 +1,337 @@
+use std::time::Duration;
+
+use model::{
+    AccountId, ImportBucket, ImportCounts, ImportEntry, ImportJob, ImportOutcome, ImportSource,
+    ImportState, ImportedObject, OpaqueId, Timestamp,
+};
+use store::catalog::{ClaimedImport, ImportStep};
+use store::{Catalog, Error};
+
+use crate::fixtures::{LATE, at, blob, image, new_account, reserve, upload};
+
+const HOUR: Duration = Duration::from_hours(1);
+
+pub(crate) fn source(name: &str) -> ImportSource {
+    ImportSource {
+        id: OpaqueId::generate(),
+        name: name.to_owned(),
+        bucket: ImportBucket {
+            name: "pictures".to_owned(),
+            endpoint: (name.len() > 3).then(|| "https://s3.test".to_owned()),
+            region: "there".to_owned(),
+            path_style: true,
+            access_key_id: "AKIA".to_owned(),
+            secret_access_key: format!("secret of {name}"),
+        },
+        created: at(3_000),
+    }
+}
+
+fn job(source: &ImportSource, created: i64) -> ImportJob {
+    ImportJob {
+        id: OpaqueId::generate(),
+        source: source.id.clone(),
+        root: "a/".to_owned(),
+        prefix: "old/\u{e9}".to_owned(),
+        overwrite: true,
+        state: ImportState::Pending,
+        counts: ImportCounts::default(),
+        error: None,
+        created: at(created),
+        started: None,
+        finished: None,
+    }
+}
+
+/// An account with a source and a job.
+async fn importing(catalog: &dyn Catalog) -> (AccountId, ImportSource, ImportJob) {
+    let account = new_account(catalog).await;
+    let source = source("one");
+    catalog
+        .insert_import_source(&account, &source, 9)
+        .await
+        .unwrap();
+    let job = job(&source, 4_000);
+    catalog.insert_import_job(&account, &job, 9).await.unwrap();
+    (account, source, job)
+}
+
+async fn claim(catalog: &dyn Catalog, holder: u8, time: Duration) -> Option<ClaimedImport> {
+    let claimed = catalog.claim_import_job([holder; 16], time, at(5_000));
+    claimed.await.unwrap()
+}
+
+fn object(key: &str) -> ImportedObject {
+    ImportedObject {
+        key: key.to_owned(),
+        etag: Some("\"e\"".to_owned()),
+        bytes: 7,
+        modified: at(1),
+    }
+}
+
+fn entry(key: &str, outcome: ImportOutcome) -> ImportEntry {
+    ImportEntry {
+        key: key.to_owned(),
+        outcome,
+        reason: (outcome != ImportOutcome::Imported).then(|| "because".to_owned()),
+    }
+}
+
+pub(crate) async fn sources_are_kept_and_listed_oldest_first(catalog: &dyn Catalog) {
+    let account = new_account(catalog).await;
+    let (one, other) = (source("one"), source("other"));
+    for source in [&one, &other] {
+        catalog
+            .insert_import_source(&account, source, 2)
+            .await
+            .unwrap();
+    }
+    let full = catalog
+        .insert_import_source(&account, &source("third"), 2)
+        .await;
+    assert!(matches!(full, Err(Error::Full)), "{full:?}");
+    let listed = catalog.import_sources(&account).await.unwrap();
+    assert_eq!(listed, [one.clone(), other.clone()]);
+    let renamed = catalog.rename_import_source(&account, &one.id, "new");
+    renamed.await.unwrap();
+    let listed = catalog.import_sources(&account).await.unwrap();
+    assert_eq!(listed[0].name, "new");
+    let stranger = new_account(catalog).await;
+    assert_eq!(catalog.import_sources(&stranger).await.unwrap(), []);
+    for outcome in [
+        catalog.rename_import_source(&stranger, &one.id, "x").await,
+        catalog.delete_import_source(&stranger, &one.id).await,
+    ] {
+        assert!(matches!(outcome, Err(Error::NotFound)), "{outcome:?}");
+    }
+    catalog
+        .delete_import_source(&account, &one.id)
+        .await
+        .unwrap();
+    assert_eq!(catalog.import_sources(&account).await.unwrap(), [other]);
+}
+
+pub(crate) async fn a_job_is_carried_out_by_one_process(catalog: &dyn Catalog) {
+    let (account, source, job) = importing(catalog).await;
+    let late = self::job(&source, 4_001);
+    catalog.insert_import_job(&account, &late, 9).await.unwrap();
+    let mut started = job.clone();
+    let claimed = claim(catalog, 1, HOUR).await.unwrap();
+    assert_eq!((&claimed.account, &claimed.source), (&account, &source));
+    assert_eq!(
+        (claimed.job.id.clone(), claimed.after.as_str()),
+        (job.id.clone(), "")
+    );
+    let other = claim(catalog, 2, HOUR).await.unwrap();
+    assert_eq!(other.job.id, late.id);
+    assert!(claim(catalog, 3, HOUR).await.is_none());
+    started.state = ImportState::Running;
+    started.started = Some(at(5_000));
+    assert_eq!(catalog.import_jobs(&account).await.unwrap()[1], started);
+
+    let step = ImportStep {
+        after: Some("a/2".to_owned()),
+        counts: ImportCounts {
+            found: 4,
+            imported: 1,
+            skipped: 2,
+            failed: 1,
+        },
+        entries: vec![
+            entry("a/1", ImportOutcome::Imported),
+            entry("a/2 \u{e9}", ImportOutcome::Failed),
+        ],
+        objects: vec![object("a/1")],
+    };
+    let advanced = catalog.advance_import_job(&claimed, step.clone(), HOUR);
+    assert!(advanced.await.unwrap());
+    let nothing = ImportStep::default();
+    // Once more, for no time: it lapses.
+    let advanced = catalog.advance_import_job(&claimed, nothing.clone(), Duration::ZERO);
+    assert!(advanced.await.unwrap());
+    let again = claim(catalog, 3, HOUR).await.unwrap();
+    assert_eq!((&again.job.id, again.after.as_str()), (&job.id, "a/2"));
+    assert_eq!(again.job.started, Some(at(5_000)));
+    // The first comes too late for anything.
+    let late_step = catalog
+        .advance_import_job(&claimed, step.clone(), HOUR)
+        .await;
+    assert!(!late_step.unwrap());
+    let ended = catalog.end_import_job(&claimed, ImportState::Failed, None, at(6_000));
+    ended.await.unwrap();
+    let keys = vec!["a/1".to_owned(), "a/2".to_owned()];
+    let known = catalog.imported_objects(&again, keys.clone()).await;
+    assert_eq!(known.unwrap(), [object("a/1")]);
+
+    let mut changed = object("a/1");
+    (changed.etag, changed.bytes) = (None, 8);
+    let step = ImportStep {
+        objects: vec![changed.clone()],
+        ..step
+    };
+    assert!(
+        catalog
+            .advance_import_job(&again, step, HOUR)
+            .await
+            .unwrap()
+    );
+    let known = catalog.imported_objects(&again, keys).await;
+    assert_eq!(known.unwrap(), [changed]);
+    let words = Some("no room".to_owned());
+    let ended = catalog.end_import_job(&again, ImportState::QuotaExceeded, words, at(7_000));
+    ended.await.unwrap();
+    started.state = ImportState::QuotaExceeded;
+    started.error = Some("no room".to_owned());
+    started.finished = Some(at(7_000));
+    started.counts = ImportCounts {
+        found: 8,
+        imported: 2,
+        skipped: 4,
+        failed: 2,
+    };
+    let jobs = catalog.import_jobs(&account).await.unwrap();
+    assert_eq!(
+        jobs.iter().map(|job| &job.id).collect::<Vec<_>>(),
+        [&late.id, &job.id]
+    );
+    assert_eq!(jobs[1], started);
+    let gone_on = catalog.advance_import_job(&again, nothing, HOUR).await;
+    assert!(!gone_on.unwrap());
+
+    let log = catalog.import_log(&account, &job.id, 0, 3).await.unwrap();
+    let lines: Vec<_> = log
+        .iter()
+        .map(|(number, entry)| (*number, entry.key.as_str()))
+        .collect();
+    assert_eq!(lines, [(1, "a/1"), (2, "a/2 \u{e9}"), (3, "a/1")]);
+    assert_eq!(log[1].1, entry("a/2 \u{e9}", ImportOutcome::Failed));
+    let rest = catalog.import_log(&account, &job.id, 3, 3).await.unwrap();
+    assert_eq!(rest.len(), 1);
+    let stranger = new_account(catalog).await;
+    let theirs = catalog.import_log(&stranger, &job.id, 0, 3).await;
+    assert!(matches!(theirs, Err(Error::NotFound)), "{theirs:?}");
+}
+
+pub(crate) async fn a_job_which_ends_is_let_go(catalog: &dyn Catalog) {
+    let (account, source, job) = importing(catalog).await;
+    let used = catalog.delete_import_source(&account, &source.id).await;
+    assert!(matches!(used, Err(Error::InUse)), "{used:?}");
+    let full = catalog
+        .insert_import_job(&account, &self::job(&source, 1), 1)
+        .await;
+    assert!(matches!(full, Err(Error::Full)), "{full:?}");
+    let claimed = claim(catalog, 1, HOUR).await.unwrap();
+    // A server which ends gives it back at once.
+    catalog.release_import_jobs([2; 16]).await.unwrap();
+    assert!(claim(catalog, 2, HOUR).await.is_none());
+    catalog.release_import_jobs([1; 16]).await.unwrap();
+    let other = claim(catalog, 2, HOUR).await.unwrap();
+    assert_eq!(other.job.id, claimed.job.id);
+    catalog
+        .abort_import_job(&account, &job.id, at(8_000))
+        .await
+        .unwrap();
+    let aborted = &catalog.import_jobs(&account).await.unwrap()[0];
+    assert_eq!(
+        (aborted.state, aborted.finished),
+        (ImportState::Aborted, Some(at(8_000)))
+    );
+    let nothing = ImportStep::default();
+    assert!(
+        !catalog
+            .advance_import_job(&other, nothing, HOUR)
+            .await
+            .unwrap()
+    );
+    let again = catalog.abort_import_job(&account, &job.id, at(9_000)).await;
+    assert!(matches!(again, Err(Error::Changed)), "{again:?}");
+    let unknown = OpaqueId::generate();
+    let unknown = catalog
+        .abort_import_job(&account, &unknown, at(9_000))
+        .await;
+    assert!(matches!(unknown, Err(Error::NotFound)), "{unknown:?}");
+
+    // The newest of those which have ended stay.
+    for number in 0..105 {
+        let more = self::job(&source, 10_000 + number);
+        catalog.insert_import_job(&account, &more, 9).await.unwrap();
+        catalog
+            .abort_import_job(&account, &more.id, at(9_000))
+            .await
+            .unwrap();
+    }
+    let jobs = catalog.import_jobs(&account).await.unwrap();
+    assert_eq!(jobs.len(), 100);
+    assert_eq!(jobs[99].created, at(10_005));
+    catalog
+        .delete_import_source(&account, &source.id)
+        .await
+        .unwrap();
+    assert_eq!(catalog.import_jobs(&account).await.unwrap(), []);
+    let gone = catalog.insert_import_job(&account, &job, 9).await;
+    assert!(matches!(gone, Err(Error::NotFound)), "{gone:?}");
+}
+
+pub(crate) async fn a_job_goes_with_its_account(catalog: &dyn Catalog) {
+    let (account, _, _) = importing(catalog).await;
+    let claimed = claim(catalog, 1, HOUR).await.unwrap();
+    let step = ImportStep {
+        entries: vec![entry("a", ImportOutcome::Skipped)],
+        objects: vec![object("a")],
+        ..ImportStep::default()
+    };
+    let advanced = catalog.advance_import_job(&claimed, step.clone(), Duration::ZERO);
+    assert!(advanced.await.unwrap());
+    catalog.delete_account(&account).await.unwrap();
+    assert!(
+        !catalog
+            .advance_import_job(&claimed, step, HOUR)
+            .await
+            .unwrap()
+    );
+    assert!(claim(catalog, 2, HOUR).await.is_none());
+}
+
+pub(crate) async fn an_image_takes_the_place_of_another(catalog: &dyn Catalog) {
+    let account = new_account(catalog).await;
+    let mut first = image("a");
+    first.creator = crate::fixtures::creator("ann");
+    let first = upload(catalog, &account, first).await;
+    let next = image("a");
+    // Without its reservation nothing happens.
+    let lapsed = catalog
+        .replace_image(&account, next.clone(), None, LATE)
+        .await;
+    assert!(
+        matches!(lapsed, Err(Error::ReservationLapsed)),
+        "{lapsed:?}"
+    );
+    let found = catalog.image(&account, &first.id).await.unwrap();
+    assert_eq!(found.as_ref(), Some(&first));
+    reserve(catalog, next.source.as_ref().unwrap()).await;
+    // An account which is full has the same number afterwards.
+    let stored = catalog
+        .replace_image(&account, next.clone(), Some(1), at(1))
+        .await;
+    let stored = stored.unwrap();
+    assert!(stored.uploaded > first.uploaded);
+    let found = catalog.image(&account, &first.id).await.unwrap();
+    assert_eq!(found.as_ref(), Some(&stored));
+    assert_eq!(blob(&stored), blob(&next));
+    let any = model::CreatorFilter::Any;
+    assert_eq!(catalog.image_count(&account, &any).await.unwrap(), 1);
+    let of_ann = crate::fixtures::is("ann");
+    assert_eq!(catalog.image_count(&account, &of_ann).await.unwrap(), 0);
+    let abandoned = catalog.abandoned_blobs(Timestamp::now(), 9).await.unwrap();
+    assert_eq!(abandoned, [blob(&first)]);
+    // Where there is none, it is the first.
+    let new = image("new");
+    reserve(catalog, new.source.as_ref().unwrap()).await;
+    let full = catalog
+        .replace_image(&account, new.clone(), Some(1), at(1))
+        .await;
+    assert!(matches!(full, Err(Error::Full)), "{full:?}");
+    let stored = catalog.replace_image(&account, new, Some(2), at(1)).await;
+    stored.unwrap();
+}
