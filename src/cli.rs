@@ -10,6 +10,7 @@ mod explain;
 mod export;
 mod health;
 mod images;
+mod import;
 mod keeping;
 mod key;
 mod local;
@@ -70,6 +71,8 @@ enum Command {
     /// Upload, list, edit, delete and export images on a running server.
     #[command(subcommand)]
     Images(images::Command),
+    /// Make images of the objects in a bucket, on a running server.
+    Import(import::Arguments),
     /// Transform a file into another, with the options of a delivery URL.
     Transform(transform::Arguments),
     /// Sign a delivery URL.
@@ -139,6 +142,7 @@ fn run(command: Command, variables: &Variables) -> Result<(), Error> {
         Command::Key(command) => command.run(variables),
         Command::Variant(command) => command.run(variables),
         Command::Images(command) => command.run(variables),
+        Command::Import(arguments) => arguments.run(variables),
         Command::Transform(arguments) => arguments.run(variables),
         Command::Sign(arguments) => arguments.run(variables),
         Command::Verify(arguments) => arguments.run(variables),

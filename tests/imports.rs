@@ -386,6 +386,62 @@ async fn on_s3_an_import_ends_where_there_is_no_more_room() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn on_s3_a_command_imports_and_forgets_the_key() {
+    let Some(bucket) = Bucket::new() else { return };
+    let (server, client) = (start(), client());
+    bucket.put("a.gif", picture::gif(b"a")).await;
+    bucket.put("b.txt", b"no image".to_vec()).await;
+    let import = |secret: &str, json: bool| {
+        let mut command = server::program();
+        command
+            .args(["import", "images", "--endpoint", &bucket.endpoint])
+            .args(["--root", &bucket.path(""), "--prefix", "x/"])
+            .args(["--url", server.url(), "--token", API_TOKEN])
+            .args(json.then_some("--json"))
+            .env("CALOTYPE_IMPORT_ACCESS_KEY_ID", s3::KEY.0)
+            .env("CALOTYPE_IMPORT_SECRET_ACCESS_KEY", secret);
+        let output = command.output().expect("the program runs");
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+        (
+            output.status.code(),
+            text(output.stdout),
+            text(output.stderr),
+        )
+    };
+    let key = format!("{}b.txt", bucket.path(""));
+    let (code, printed, error) = import(s3::KEY.1, false);
+    assert_eq!(code, Some(0), "{error}");
+    let expected = format!(
+        "skipped {key}: it is no image of a format which is taken\n\
+         2 objects: 1 imported, 1 skipped, 0 failed\n"
+    );
+    assert_eq!(printed, expected);
+    assert_eq!(
+        blob(&client, &server, "x%2Fa.gif").await.1,
+        picture::gif(b"a")
+    );
+
+    let (code, printed, error) = import(s3::KEY.1, true);
+    assert_eq!(code, Some(0), "{error}");
+    let lines: Vec<Value> = printed
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    assert_eq!(lines.len(), 3, "{printed}");
+    assert_eq!(lines[0]["reason"], "there is an image of this id");
+    assert_eq!(counts(&lines[2]), [2, 0, 2, 0]);
+
+    let (code, _, error) = import("wrong", false);
+    assert_eq!(code, Some(1));
+    assert!(error.contains("the bucket cannot be read"), "{error}");
+    let api = Api {
+        client: &client,
+        server: &server,
+    };
+    assert_eq!(api.get("sources").await, json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn on_s3_a_private_bucket_is_out_of_reach_unless_that_is_allowed() {
     let Some(bucket) = Bucket::new() else { return };
     let (server, client) = (Server::start(), client());

@@ -124,6 +124,14 @@ impl Watch for Bar {
     }
 }
 
+/// A line which says how far it is, if somebody watches.
+pub(super) fn spinner() -> ProgressBar {
+    if !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr())
+}
+
 /// A bar over `total` items, if somebody watches and there is more than one.
 pub(super) fn progress(total: usize) -> ProgressBar {
     if total < 2 || !io::stderr().is_terminal() {

@@ -22,7 +22,8 @@ overrides the file, the file overrides the default. The file is the one which `-
   whether they are good.
 
 `CALOTYPE_URL`, `CALOTYPE_TOKEN` and `CALOTYPE_ACCOUNT` are no settings of the server but tell
-`calotype images` and its like which server to use.
+`calotype images` and its like which server to use; `CALOTYPE_IMPORT_ACCESS_KEY_ID` and
+`CALOTYPE_IMPORT_SECRET_ACCESS_KEY` open the bucket of `calotype import`.
 ";
 
 /// `docs/reference/config.md`.

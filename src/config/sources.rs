@@ -77,8 +77,15 @@ impl Given {
     }
 }
 
-/// Variables with our prefix which are no settings: the file, and what `calotype images` needs.
-const OTHER_VARIABLES: [&str; 4] = ["config", "url", "token", "account"];
+/// Variables with our prefix which are no settings: the file, and what commands need.
+const OTHER_VARIABLES: [&str; 6] = [
+    "config",
+    "url",
+    "token",
+    "account",
+    "import_access_key_id",
+    "import_secret_access_key",
+];
 
 /// Where the file is looked for if nobody names one.
 const FILES: [&str; 2] = ["calotype.toml", "/etc/calotype/calotype.toml"];

@@ -97,7 +97,7 @@ statements! {
         "DELETE FROM notifications WHERE policy = $1
              AND (NOT $2
                  OR webhook NOT IN (SELECT webhook FROM policy_webhooks WHERE policy = $1))";
-    NOTE = concat!(
+    pub(super) NOTE = concat!(
         "INSERT INTO notifications
              (policy, webhook, image, image_hash, creator, uploaded, reason, happened)
          SELECT policies.pk, webhooks.pk, $2, $3, $4, $5::bigint, $6::text, $7 FROM ", told!(), "
