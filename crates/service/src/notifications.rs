@@ -72,7 +72,7 @@ const ANSWER_MAX: Duration = Duration::from_secs(10);
 /// Notifications which a webhook is told in one go.
 const ROUND: u32 = 8;
 /// Longer than a round takes, in which every answer takes as long as it may.
-const CLAIM: Duration = Duration::from_mins(1);
+const CLAIM: Duration = Duration::from_secs(20);
 /// How long a webhook which fails, or a notification which is refused, is tried.
 const AGE_MAX: Duration = Duration::from_hours(24);
 /// The pause after the first failure, by how much it grows with each, and to what.
