@@ -254,6 +254,33 @@ async fn on_s3_what_is_there_is_kept_or_replaced() {
     let stats: Value = stats.json().await.unwrap();
     assert_eq!(stats["result"]["count"]["current"], 4);
 
+    // What somebody put in its place since is no longer the object's, and the same object elsewhere is
+    // known by itself.
+    let url = format!("{}/v1/d.gif", server.images_url());
+    client
+        .delete(url)
+        .bearer_auth(API_TOKEN)
+        .send()
+        .await
+        .unwrap();
+    let (status, answer) = upload(&client, &server, "d.gif", b"theirs").await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    let mut elsewhere = import(true);
+    elsewhere["prefix"] = json!("elsewhere/");
+    let copied = api.import(elsewhere.clone()).await;
+    assert_eq!(counts(&copied), [4, 4, 0, 0], "{copied}");
+    let restored = api.import(import(true)).await;
+    assert_eq!(counts(&restored), [4, 1, 3, 0], "{restored}");
+    assert_eq!(bytes("d.gif").await, picture::gif(b"first"));
+    bucket.put("d.gif", picture::gif(b"third")).await;
+    for body in [import(true), elsewhere] {
+        let changed = api.import(body).await;
+        assert_eq!(counts(&changed), [4, 1, 3, 0], "{changed}");
+    }
+    for id in ["d.gif", "elsewhere%2Fd.gif"] {
+        assert_eq!(bytes(id).await, picture::gif(b"third"), "{id}");
+    }
+
     // What is broken does not take the place of what is good.
     bucket
         .put("b.gif", picture::gif(b"broken")[..20].to_vec())
@@ -535,6 +562,29 @@ async fn on_postgres_and_s3_an_import_survives_its_nodes() {
     assert_eq!(ids, (0..IMAGES).map(name).collect::<Vec<_>>());
     let (_, bytes) = blob(&client, &servers[0], &name(123)).await;
     assert_eq!(bytes, picture::gif(name(123).as_bytes()));
+}
+
+/// A list of what is no image, and then one: all of it is looked at, in several steps.
+#[tokio::test(flavor = "multi_thread")]
+async fn on_s3_what_cannot_be_an_image_ends_no_import() {
+    let Some(bucket) = Bucket::new() else { return };
+    let (server, client) = (start(), client());
+    let api = Api {
+        client: &client,
+        server: &server,
+    };
+    for number in 0..210 {
+        bucket
+            .put(&format!("a//{number:03}.gif"), picture::gif(b"a"))
+            .await;
+    }
+    bucket.put("z.gif", picture::gif(b"z")).await;
+    let source = api.source(&bucket).await;
+    let body = json!({ "source_id": source, "root_path": bucket.path("") });
+    let job = api.import(body).await;
+    assert_eq!(job["status"], "completed", "{job}");
+    assert_eq!(counts(&job), [211, 1, 0, 210]);
+    assert_eq!(blob(&client, &server, "z.gif").await.1, picture::gif(b"z"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

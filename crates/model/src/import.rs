@@ -1,6 +1,6 @@
 use std::fmt;
 
-use crate::{OpaqueId, Timestamp};
+use crate::{BlobKey, ImageId, OpaqueId, Timestamp};
 
 /// A bucket of somebody's, from which images are imported (management-api.md, section 8.4).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -170,11 +170,13 @@ pub struct ImportEntry {
     pub reason: Option<String>,
 }
 
-/// An object as it was when it became an image, so that a change shows.
+/// An object as it was when it became an image, so that a change of either shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImportedObject {
-    /// Its key.
-    pub key: String,
+    /// The image.
+    pub image: ImageId,
+    /// What the image was made of.
+    pub blob: BlobKey,
     /// What the store calls its content.
     pub etag: Option<String>,
     /// How many bytes it had.

@@ -9,9 +9,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use model::{
-    AccountId, Image, ImageId, ImportBucket, ImportEntry, ImportJob, ImportOutcome, ImportSource,
-    ImportState, ImportedObject, OpaqueId, Timestamp,
+    AccountId, BlobKey, Image, ImageId, ImportBucket, ImportEntry, ImportJob, ImportOutcome,
+    ImportSource, ImportState, ImportedObject, OpaqueId, Timestamp,
 };
+use ring::digest;
 use store::catalog::{ClaimedImport, ImportStep};
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -46,24 +47,32 @@ const AT_ONCE: usize = 4;
 /// How long a job is a server's without a sign of it, and how often it gives one.
 const CLAIM: Duration = Duration::from_secs(15);
 const SIGN: Duration = Duration::from_secs(3);
-/// Bytes of a key, by the rules of S3.
-const KEY_BYTES_MAX: usize = 1_024;
-/// Failures in a row after which a bucket is not asked for more.
-const FAILURES_MAX: usize = 100;
+/// Bytes of a path in a bucket.
+const ROOT_BYTES_MAX: usize = 1_024;
+/// Objects in a row which could not be fetched, after which a bucket is not asked for more.
+const FAILURES_MAX: u32 = 100;
+/// Claims without getting on, after which a job is given up: for an hour, if nobody else has a turn.
+const CLAIMS_MAX: u32 = 240;
+/// Steps after which other jobs have their turn.
+const TURN: usize = 20;
 
 /// What came of one object.
 struct Came {
     entry: Option<ImportEntry>,
     outcome: ImportOutcome,
     object: Option<ImportedObject>,
+    /// Whether its bytes could be had; `None` if they were not asked for.
+    was_fetched: Option<bool>,
 }
 
 /// Why a job does not go on.
 enum Stop {
     /// It has ended in this state, for this reason.
     Ended(ImportState, Option<String>),
-    /// It is another server's by now, or was aborted.
+    /// It is somebody else's by now, or was aborted.
     Lost,
+    /// Others have their turn.
+    Turn,
     /// This server cannot go on, and another one may.
     Trouble(Error),
 }
@@ -230,17 +239,30 @@ impl Service {
         }
     }
 
-    /// Carries out the import which waits for longest, to its end. `false` if none waits.
+    /// Carries out the import whose turn was longest ago, to its end or for a while. `false` if none
+    /// waits.
     pub async fn run_import(&self) -> Result<bool, Error> {
         let now = Timestamp::now();
-        let claimed = self.catalog.claim_import_job(self.process, CLAIM, now);
+        let mut holder = self.process;
+        holder[PROCESS_BYTES..].copy_from_slice(&model::random_bytes::<{ 16 - PROCESS_BYTES }>());
+        let claimed = self.catalog.claim_import_job(holder, CLAIM, now);
         let Some(claimed) = claimed.await? else {
             return Ok(false);
         };
-        let ended = match self.go_through(&claimed).await {
+        let gone_through = if claimed.claims > CLAIMS_MAX {
+            let words = "it does not get on: see the log of the server".to_owned();
+            Err(Stop::Ended(ImportState::Failed, Some(words)))
+        } else {
+            self.go_through(&claimed).await
+        };
+        let ended = match gone_through {
             Ok(()) => (ImportState::Completed, None),
             Err(Stop::Ended(state, error)) => (state, error),
             Err(Stop::Lost) => return Ok(true),
+            Err(Stop::Turn) => {
+                self.catalog.release_import_jobs(&claimed.holder).await?;
+                return Ok(true);
+            }
             Err(Stop::Trouble(error)) => return Err(error),
         };
         let now = Timestamp::now();
@@ -253,27 +275,25 @@ impl Service {
 
     /// Before this server ends: what it does not go on with, others may.
     pub async fn release_imports(&self) -> Result<(), Error> {
-        Ok(self.catalog.release_import_jobs(self.process).await?)
+        let ours = &self.process[..PROCESS_BYTES];
+        Ok(self.catalog.release_import_jobs(ours).await?)
     }
 
     async fn go_through(&self, claimed: &ClaimedImport) -> Result<(), Stop> {
         let reader = self.reader(&claimed.source.bucket);
         let mut after = claimed.after.clone();
         let mut failures = 0;
-        loop {
-            let listed = reader.list(&claimed.job.root, &after, STEP).await;
-            let objects = listed.map_err(|error| {
-                let words = format!("the bucket cannot be read: {error}");
-                Stop::Ended(ImportState::Failed, Some(words))
-            })?;
-            let step = self.with_signs(claimed, self.step(claimed, &reader, &objects.listed));
-            let (step, stop) = step.await?;
-            let failed = step.counts.failed > 0 && step.counts.failed == step.counts.found;
-            failures = if failed {
-                failures + objects.listed.len()
-            } else {
-                0
+        for steps in 1.. {
+            let listing = async {
+                let listed = reader.list(&claimed.job.root, &after, STEP).await;
+                listed.map_err(|error| {
+                    let words = format!("the bucket cannot be read: {error}");
+                    Stop::Ended(ImportState::Failed, Some(words))
+                })
             };
+            let objects = self.with_signs(claimed, listing).await?;
+            let step = self.step(claimed, &reader, &objects.listed, &mut failures);
+            let (step, stop) = self.with_signs(claimed, step).await?;
             if let Some(last) = &step.after {
                 after.clone_from(last);
             }
@@ -284,14 +304,14 @@ impl Service {
             if let Some(stop) = stop {
                 return Err(stop);
             }
-            if failures >= FAILURES_MAX {
-                let words = "too many objects in a row could not be fetched".to_owned();
-                return Err(Stop::Ended(ImportState::Failed, Some(words)));
-            }
             if !objects.are_more {
-                return Ok(());
+                break;
+            }
+            if steps == TURN {
+                return Err(Stop::Turn);
             }
         }
+        Ok(())
     }
 
     /// Gives signs of life while work is done, and stops it when it is not ours any more.
@@ -317,30 +337,34 @@ impl Service {
         }
     }
 
-    /// Imports some objects, and says why to stop after them.
+    /// Imports some objects, and says why to stop after them. `failures` counts those in a row which could
+    /// not be fetched.
     async fn step(
         &self,
         claimed: &ClaimedImport,
         reader: &Reader<'_>,
         listed: &[Listed],
+        failures: &mut u32,
     ) -> Result<(ImportStep, Option<Stop>), Stop> {
-        let keys = listed.iter().map(|found| found.object.key.clone());
-        let keys = keys.filter(|key| !key.contains('\0')).collect();
-        let known = self.catalog.imported_objects(claimed, keys).await?;
-        let known: HashMap<&str, &ImportedObject> = known
+        let ids: Vec<_> = listed
             .iter()
-            .map(|object| (object.key.as_str(), object))
+            .map(|found| self.id_of(claimed, found))
             .collect();
+        let images = ids.iter().filter_map(|id| id.as_ref().ok().cloned());
+        let known = self.catalog.imported_objects(claimed, images.collect());
+        let known = known.await?;
+        let known: HashMap<&ImageId, &ImportedObject> =
+            known.iter().map(|object| (&object.image, object)).collect();
         let has_ended = AtomicBool::new(false);
-        let comings = listed.iter().map(|found| {
-            let known = known.get(found.object.key.as_str()).copied();
+        let comings = listed.iter().zip(&ids).map(|(found, id)| {
             let has_ended = &has_ended;
+            let known = id.as_ref().ok().and_then(|id| known.get(id).copied());
             async move {
                 if has_ended.load(Relaxed) {
                     return Ok(None);
                 }
-                let came = self.import_object(claimed, reader, found, known).await;
-                came.map(Some)
+                let came = self.import_object(claimed, reader, found, id, known);
+                came.await.map(Some)
             }
         });
         // In their order, so that what was looked at is all up to one key.
@@ -369,10 +393,27 @@ impl Service {
             step.entries.extend(came.entry);
             step.objects.extend(came.object);
             if stop.is_none() {
-                step.after = object.map(|found| found.object.key.clone());
+                step.after = object.map(|found| found.key.clone());
+            }
+            match came.was_fetched {
+                Some(true) => *failures = 0,
+                Some(false) => *failures += 1,
+                None => {}
+            }
+            if *failures >= FAILURES_MAX {
+                has_ended.store(true, Relaxed);
+                let words = "too many objects in a row could not be fetched".to_owned();
+                stop.get_or_insert(Stop::Ended(ImportState::Failed, Some(words)));
             }
         }
         Ok((step, stop))
+    }
+
+    /// The id of the image which an object becomes.
+    fn id_of(&self, claimed: &ClaimedImport, found: &Listed) -> Result<ImageId, Error> {
+        let ImportJob { root, prefix, .. } = &claimed.job;
+        let name = found.key.strip_prefix(root.as_str()).unwrap_or(&found.key);
+        self.settle_id(Some(&format!("{prefix}{name}")), false)
     }
 
     async fn import_object(
@@ -380,84 +421,100 @@ impl Service {
         claimed: &ClaimedImport,
         reader: &Reader<'_>,
         found: &Listed,
+        id: &Result<ImageId, Error>,
         known: Option<&ImportedObject>,
     ) -> Result<Came, Stop> {
-        let object = &found.object;
-        let skipped = |reason: &str| Ok(Came::of(object, ImportOutcome::Skipped, reason));
-        let failed = |reason: &str| Ok(Came::of(object, ImportOutcome::Failed, reason));
-        let ImportJob {
-            root,
-            prefix,
-            overwrite,
-            ..
-        } = &claimed.job;
-        if object.key.ends_with('/') || object.bytes == 0 {
+        let skipped = |reason: &str| Ok(Came::of(found, ImportOutcome::Skipped, reason));
+        let failed = |reason: &str| Ok(Came::of(found, ImportOutcome::Failed, reason));
+        if found.key.ends_with('/') || found.bytes == 0 {
             return skipped("it is empty");
         }
         if found.is_archived {
             return skipped("it is archived: restore it first");
         }
         let limits = &self.settings.limits;
-        if object.bytes > limits.upload_bytes_max {
+        if found.bytes > limits.upload_bytes_max {
             let reason = format!("it has more than {} bytes", limits.upload_bytes_max);
             return skipped(&reason);
         }
-        if object.key.len() > KEY_BYTES_MAX || object.key.contains('\0') {
-            return failed("its key is longer than S3 allows, or holds a NUL");
-        }
-        let name = object
-            .key
-            .strip_prefix(root.as_str())
-            .unwrap_or(&object.key);
-        let id = match self.settle_id(Some(&format!("{prefix}{name}")), false) {
+        let id = match id {
             Ok(id) => id,
             Err(error) => return failed(&error.to_string()),
         };
-        let there = self.catalog.image(&claimed.account, &id).await?;
-        if let Some(there) = &there {
-            if known == Some(object) {
+        let there = self.catalog.image(&claimed.account, id).await?;
+        if there.as_ref().is_some_and(Image::is_draft) {
+            return skipped("an upload to this id is awaited");
+        }
+        let there = there.and_then(|image| image.source.map(|source| (source, image.uploaded)));
+        if let Some((source, uploaded)) = &there {
+            if known.is_some_and(|known| *known == found.as_image(id, &source.blob)) {
                 return Ok(Came::unchanged());
             }
-            // Of a server which died before it could note what it had done.
-            let began = claimed.job.started;
-            let source = there.source.as_ref();
-            let is_ours = began.is_some_and(|began| there.uploaded >= began)
-                && source.is_some_and(|source| source.bytes == object.bytes);
-            if is_ours {
-                return Ok(Came::imported(object));
-            }
-            if !overwrite {
+            // Of a server which died before it could note what it had done, perhaps.
+            let began = claimed.job.started.filter(|_| claimed.is_taken_over);
+            let may_be_ours =
+                began.is_some_and(|began| *uploaded >= began) && source.bytes == found.bytes;
+            if !claimed.job.overwrite && !may_be_ours {
                 return skipped("there is an image of this id");
             }
         }
-        let admission = self.admit(object.bytes).await?;
-        let bytes = match reader.object(&object.key, limits.upload_bytes_max).await {
+        let admission = self.admit(found.bytes).await?;
+        let bytes = match reader.object(&found.key, found.bytes).await {
             Ok(Some(bytes)) => bytes,
             Ok(None) => return failed("no address names its key"),
             Err(FetchError::Busy) => return Err(Stop::Trouble(Error::Busy)),
-            Err(error) => return failed(&error.to_string()),
+            Err(error) => {
+                let came = Came::of(found, ImportOutcome::Failed, &error.to_string());
+                return Ok(came.fetched(false));
+            }
         };
-        let stored = self.store_object(&claimed.account, &id, bytes, name, there.is_some());
+        if let Some((source, _)) = &there {
+            let digest = digest::digest(&digest::SHA256, &bytes);
+            if digest.as_ref() == source.sha256.as_slice() {
+                // It need not be done again.
+                let object = found.as_image(id, &source.blob);
+                return Ok(Came::same(found, object, claimed.is_taken_over).fetched(true));
+            }
+            if !claimed.job.overwrite {
+                return skipped("there is an image of this id");
+            }
+        }
+        let stored = self.store_object(&claimed.account, id, bytes, &found.key, there.is_some());
         let stored = stored.await;
         drop(admission);
-        match stored {
-            Ok(_) => Ok(Came::imported(object)),
+        let came = match stored {
+            Ok(image) => match &image.source {
+                Some(source) => Came::imported(found, found.as_image(id, &source.blob)),
+                None => return failed("it was not stored"),
+            },
             Err(Error::Unreadable(
                 pixels::Error::NotAnImage
                 | pixels::Error::Unsupported(_)
                 | pixels::Error::NotAccepted(_),
-            )) => skipped("it is no image of a format which is taken"),
-            Err(Error::Unreadable(error)) => failed(&format!("it is no good image: {error}")),
-            Err(error @ (Error::Invalid(_) | Error::TooManyBytes(_) | Error::Worker(_))) => {
-                failed(&error.to_string())
+            )) => Came::of(
+                found,
+                ImportOutcome::Skipped,
+                "it is no image of a format which is taken",
+            ),
+            Err(Error::Unreadable(error)) => {
+                let reason = format!("it is no good image: {error}");
+                Came::of(found, ImportOutcome::Failed, &reason)
             }
-            Err(Error::ImageTaken(_)) => skipped("there is an image of this id"),
+            Err(error @ (Error::Invalid(_) | Error::TooManyBytes(_) | Error::Worker(_))) => {
+                Came::of(found, ImportOutcome::Failed, &error.to_string())
+            }
+            Err(Error::ImageTaken(_)) => Came::of(
+                found,
+                ImportOutcome::Skipped,
+                "there is an image of this id",
+            ),
             Err(error @ (Error::LimitReached(_) | Error::Store(store::Error::NoSpace(_)))) => {
                 let words = Some(error.to_string());
-                Err(Stop::Ended(ImportState::QuotaExceeded, words))
+                return Err(Stop::Ended(ImportState::QuotaExceeded, words));
             }
-            Err(error) => Err(Stop::Trouble(error)),
-        }
+            Err(error) => return Err(Stop::Trouble(error)),
+        };
+        Ok(came.fetched(true))
     }
 
     async fn store_object(
@@ -519,28 +576,43 @@ impl Service {
     }
 }
 
+impl Listed {
+    /// As it is known when it has become this image.
+    fn as_image(&self, id: &ImageId, blob: &BlobKey) -> ImportedObject {
+        ImportedObject {
+            image: id.clone(),
+            blob: blob.clone(),
+            etag: self.etag.clone(),
+            bytes: self.bytes,
+            modified: self.modified,
+        }
+    }
+}
+
 impl Came {
-    fn of(object: &ImportedObject, outcome: ImportOutcome, reason: &str) -> Self {
+    fn of(found: &Listed, outcome: ImportOutcome, reason: &str) -> Self {
         Self {
             entry: Some(ImportEntry {
-                key: object.key.replace('\0', "\u{fffd}"),
+                key: found.key.clone(),
                 outcome,
                 reason: Some(reason.to_owned()),
             }),
             outcome,
             object: None,
+            was_fetched: None,
         }
     }
 
-    fn imported(object: &ImportedObject) -> Self {
+    fn imported(found: &Listed, object: ImportedObject) -> Self {
         Self {
             entry: Some(ImportEntry {
-                key: object.key.clone(),
+                key: found.key.clone(),
                 outcome: ImportOutcome::Imported,
                 reason: None,
             }),
             outcome: ImportOutcome::Imported,
-            object: Some(object.clone()),
+            object: Some(object),
+            was_fetched: None,
         }
     }
 
@@ -550,9 +622,32 @@ impl Came {
             entry: None,
             outcome: ImportOutcome::Skipped,
             object: None,
+            was_fetched: None,
+        }
+    }
+
+    /// The image has these bytes: by somebody who began with the job, or as it happens.
+    fn same(found: &Listed, object: ImportedObject, is_taken_over: bool) -> Self {
+        if is_taken_over {
+            Self::imported(found, object)
+        } else {
+            Self {
+                object: Some(object),
+                ..Self::unchanged()
+            }
+        }
+    }
+
+    fn fetched(self, was_fetched: bool) -> Self {
+        Self {
+            was_fetched: Some(was_fetched),
+            ..self
         }
     }
 }
+
+/// Of the name of a holder, what is the same for all of one process.
+const PROCESS_BYTES: usize = 8;
 
 const NO_SOURCE: Error = Error::NotFound("import source");
 const NO_JOB: Error = Error::NotFound("import");
@@ -608,8 +703,8 @@ fn checked(bucket: ImportBucket) -> Result<ImportBucket, Error> {
 /// Empty, or a folder with a slash at its end and none at its beginning.
 fn root(path: &str) -> Result<String, Error> {
     let path = path.trim_matches('/');
-    if path.len() > KEY_BYTES_MAX || path.contains('\0') {
-        let sentence = format!("root_path may have {KEY_BYTES_MAX} bytes at most");
+    if path.len() > ROOT_BYTES_MAX || path.contains('\0') {
+        let sentence = format!("root_path may have {ROOT_BYTES_MAX} bytes at most");
         return Err(Error::Invalid(sentence));
     }
     Ok(match path {

@@ -115,8 +115,8 @@ pub(in crate::http) async fn abort_job(app: &App, account: Caller, id: &str) -> 
 
 /// `GET /images/import/jobs/{job_id}/log`: lines in their order, after the one of `cursor`.
 pub(in crate::http) async fn log(app: &App, request: &Req, account: Caller, id: &str) -> Answer {
-    let (mut after, mut limit) = (0, 1_000);
-    let limit_max = app.service.settings().limits.list_page_max;
+    let (mut after, mut limit) = (0, LOG_PAGE_MAX);
+    let limit_max = LOG_PAGE_MAX;
     for (name, value) in query::pairs(request.uri().query()) {
         let wrong = || ApiError::bad_request(format!("{name} must be a whole number"));
         match name.as_str() {
@@ -147,6 +147,9 @@ pub(in crate::http) async fn log(app: &App, request: &Req, account: Caller, id: 
     let envelope = Envelope::of(shown).with_info(info);
     Ok(response::json(StatusCode::OK, &envelope))
 }
+
+/// Lines of a log on one page, each with a key of a kilobyte at most.
+const LOG_PAGE_MAX: u32 = 1_000;
 
 /// Without what opens the bucket.
 fn source_object(source: &ImportSource) -> Value {

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use model::{ImportBucket, ImportedObject, Timestamp};
+use model::{ImportBucket, Timestamp};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use reqwest::Url;
 use reqwest::header::HeaderMap;
@@ -16,10 +16,24 @@ use crate::{FetchError, Fetcher};
 /// An object as it is listed.
 #[derive(Clone, Debug)]
 pub(super) struct Listed {
-    /// As it will be known when it was imported.
-    pub(super) object: ImportedObject,
+    pub(super) key: String,
+    /// What the store calls its content.
+    pub(super) etag: Option<String>,
+    pub(super) bytes: u64,
+    pub(super) modified: Timestamp,
     /// Whether its bytes must be restored from an archive first.
     pub(super) is_archived: bool,
+}
+
+/// Why a bucket or an object is not read.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+pub(super) enum Failure {
+    /// The store does not give it.
+    #[error("{0}")]
+    Fetch(#[from] FetchError),
+    /// It is no list, or none that can be followed.
+    #[error("its list {0}")]
+    List(&'static str),
 }
 
 /// Some objects, and whether there are more.
@@ -38,6 +52,17 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'.')
     .remove(b'_')
     .remove(b'~');
+
+/// Bytes of a key, by the rules of S3, and of what is kept of an `ETag`.
+const KEY_BYTES_MAX: usize = 1_024;
+const ETAG_BYTES_MAX: usize = 256;
+
+/// Pauses before a request is made again which a busy store refused.
+const PAUSES: [Duration; 3] = [
+    Duration::from_millis(500),
+    Duration::from_secs(2),
+    Duration::from_secs(8),
+];
 
 /// Storage classes whose objects cannot be read at once.
 const ARCHIVES: [&str; 2] = ["GLACIER", "DEEP_ARCHIVE"];
@@ -58,7 +83,7 @@ impl Reader<'_> {
         root: &str,
         after: &str,
         limit: usize,
-    ) -> Result<Objects, FetchError> {
+    ) -> Result<Objects, Failure> {
         let mut url = self.base()?;
         let mut query = format!("encoding-type=url&list-type=2&max-keys={limit}");
         for (name, value) in [("prefix", root), ("start-after", after)] {
@@ -68,41 +93,21 @@ impl Reader<'_> {
         }
         url.set_query(Some(&query));
         let bytes = self.get(url, LIST_BYTES_MAX).await?;
-        let text = std::str::from_utf8(&bytes).map_err(|_| FetchError::Broken)?;
-        let list: ListBucketResult = quick_xml::de::from_str(text).map_err(|error| {
-            tracing::debug!(%error, "a list of a bucket cannot be read");
-            FetchError::Broken
-        })?;
-        let are_encoded = list.encoding_type.as_deref() == Some("url");
-        let listed = list.contents.into_iter().map(|found| {
-            let key = if are_encoded {
-                decoded(&found.key)?
-            } else {
-                found.key
-            };
-            let class = found.storage_class.unwrap_or_default();
-            let modified = Timestamp::parse(&found.last_modified);
-            Some(Listed {
-                object: ImportedObject {
-                    key,
-                    etag: found.etag,
-                    bytes: found.size,
-                    modified: modified.unwrap_or(Timestamp::from_micros(0)),
-                },
-                is_archived: ARCHIVES.contains(&class.as_str()),
-            })
-        });
-        let objects = Objects {
-            listed: listed.collect::<Option<_>>().ok_or(FetchError::Broken)?,
-            are_more: list.is_truncated,
-        };
-        // A store which does not go on would be asked for ever.
-        let goes_on = objects
-            .listed
-            .last()
-            .is_some_and(|last| last.object.key.as_str() > after);
-        if objects.are_more && !goes_on {
-            return Err(FetchError::Broken);
+        let mut objects = read_list(&bytes)?;
+        if objects.listed.len() > limit {
+            objects.listed.truncate(limit);
+            objects.are_more = true;
+        }
+        // A list which does not go on would be asked for ever.
+        let mut last = after;
+        for found in &objects.listed {
+            if found.key.as_str() <= last {
+                return Err(Failure::List("is not in the order of its keys"));
+            }
+            last = &found.key;
+        }
+        if objects.are_more && objects.listed.is_empty() {
+            return Err(Failure::List("does not go on"));
         }
         Ok(objects)
     }
@@ -145,7 +150,18 @@ impl Reader<'_> {
         Url::parse(&address).map_err(|_| FetchError::Scheme)
     }
 
+    /// Again, after a while, where the store is busy or the connection breaks.
     async fn get(&self, url: Url, bytes_max: u64) -> Result<Bytes, FetchError> {
+        for pause in PAUSES {
+            match self.get_once(url.clone(), bytes_max).await {
+                Err(error) if is_passing(error) => tokio::time::sleep(pause).await,
+                fetched => return fetched,
+            }
+        }
+        self.get_once(url, bytes_max).await
+    }
+
+    async fn get_once(&self, url: Url, bytes_max: u64) -> Result<Bytes, FetchError> {
         let ImportBucket {
             region,
             access_key_id,
@@ -175,6 +191,59 @@ impl Reader<'_> {
     }
 }
 
+fn is_passing(error: FetchError) -> bool {
+    match error {
+        FetchError::Status(status) => status == 429 || status >= 500,
+        FetchError::Refused | FetchError::Broken | FetchError::Truncated | FetchError::Busy => true,
+        _ => false,
+    }
+}
+
+/// Reads an answer to `ListObjectsV2`. Keys which no object of S3 has are passed over.
+fn read_list(bytes: &[u8]) -> Result<Objects, Failure> {
+    let unreadable = Failure::List("cannot be read");
+    let text = std::str::from_utf8(bytes).map_err(|_| unreadable)?;
+    // The parser takes any root for it.
+    let is_list = text
+        .split('<')
+        .skip(1)
+        .find(|tag| !tag.starts_with(['?', '!']))
+        .is_some_and(|tag| tag.starts_with("ListBucketResult"));
+    if !is_list {
+        return Err(unreadable);
+    }
+    let list: ListBucketResult = quick_xml::de::from_str(text).map_err(|error| {
+        tracing::debug!(%error, "a list of a bucket cannot be read");
+        unreadable
+    })?;
+    let are_encoded = list.encoding_type.as_deref() == Some("url");
+    let listed = list.contents.into_iter().filter_map(|found| {
+        let key = if are_encoded {
+            decoded(&found.key)?
+        } else {
+            found.key
+        };
+        if key.len() > KEY_BYTES_MAX || key.contains('\0') {
+            return None;
+        }
+        let class = found.storage_class.unwrap_or_default();
+        let modified = Timestamp::parse(&found.last_modified);
+        Some(Listed {
+            key,
+            etag: found
+                .etag
+                .filter(|etag| etag.len() <= ETAG_BYTES_MAX && !etag.contains('\0')),
+            bytes: found.size,
+            modified: modified.unwrap_or(Timestamp::from_micros(0)),
+            is_archived: ARCHIVES.contains(&class.as_str()),
+        })
+    });
+    Ok(Objects {
+        listed: listed.collect(),
+        are_more: list.is_truncated,
+    })
+}
+
 /// A key of a list with `encoding-type=url`, in which a blank is `+` or `%20`.
 fn decoded(key: &str) -> Option<String> {
     let key = key.replace('+', " ");
@@ -185,7 +254,6 @@ fn decoded(key: &str) -> Option<String> {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct ListBucketResult {
-    #[serde(default)]
     is_truncated: bool,
     encoding_type: Option<String>,
     #[serde(default)]
@@ -216,6 +284,62 @@ mod tests {
             ("%ff", None),
         ] {
             assert_eq!(decoded(key).as_deref(), expected, "{key}");
+        }
+    }
+
+    fn list(contents: &str) -> String {
+        format!(
+            "<?xml version=\"1.0\"?>\n<ListBucketResult xmlns=\"http://s3.amazonaws.com/doc/\">\
+             <EncodingType>url</EncodingType><IsTruncated>true</IsTruncated>{contents}\
+             </ListBucketResult>"
+        )
+    }
+
+    fn contents(key: &str, rest: &str) -> String {
+        format!(
+            "<Contents><Key>{key}</Key><LastModified>2026-01-02T03:04:05.678Z</LastModified>\
+             <ETag>&quot;e&quot;</ETag><Size>7</Size>{rest}</Contents>"
+        )
+    }
+
+    #[test]
+    fn a_list_is_read() {
+        let all = [
+            contents("a", ""),
+            contents("b%00", ""),
+            contents(&"k".repeat(1_025), ""),
+            contents("%ff", ""),
+            contents("c%26", "<StorageClass>DEEP_ARCHIVE</StorageClass>"),
+        ];
+        let objects = read_list(list(&all.concat()).as_bytes()).unwrap();
+        assert!(objects.are_more);
+        let keys: Vec<_> = objects
+            .listed
+            .iter()
+            .map(|found| found.key.as_str())
+            .collect();
+        assert_eq!(keys, ["a", "c&"]);
+        let [first, archived] = &objects.listed[..] else {
+            panic!("two objects");
+        };
+        assert_eq!((first.bytes, first.etag.as_deref()), (7, Some("\"e\"")));
+        assert_eq!(first.modified.to_string(), "2026-01-02T03:04:05.678Z");
+        assert!(archived.is_archived && !first.is_archived);
+    }
+
+    #[test]
+    fn what_is_no_list_is_refused() {
+        for text in [
+            "",
+            "no XML",
+            "<html></html>",
+            "<Error><IsTruncated>false</IsTruncated></Error>",
+            "<ListBucketResult></ListBucketResult>",
+            "<ListBucketResult><IsTruncated>false</IsTruncated>",
+            &list("<Contents><Key>a</Key></Contents>"),
+            &list(&contents("a", "").replace("<Size>7", "<Size>-7")),
+        ] {
+            assert!(read_list(text.as_bytes()).is_err(), "{text}");
         }
     }
 }

@@ -33,23 +33,28 @@ CREATE TABLE import_jobs (
     finished BIGINT,
     -- The key of the last object which was looked at.
     after_key TEXT NOT NULL DEFAULT '',
-    -- Which node is at it, and until when no other one is, by the clock of the database.
+    -- Who is at it, until when nobody else is, by the clock of the database, and how often that began
+    -- without getting on.
     holder BYTEA,
-    lapses TIMESTAMPTZ NOT NULL DEFAULT '-infinity'
+    lapses TIMESTAMPTZ NOT NULL DEFAULT '-infinity',
+    claims BIGINT NOT NULL DEFAULT 0,
+    -- When it last had its turn, or was made.
+    turn TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp()
 );
 
 CREATE INDEX import_jobs_source ON import_jobs (source, created);
 CREATE INDEX import_jobs_open ON import_jobs (lapses) WHERE state IN ('pending', 'running');
 
--- Objects as they were when they became images. A key of S3 has 1,024 bytes at most, which an index
--- takes.
+-- Objects as they were when they became images, and what these were then.
 CREATE TABLE import_objects (
     source BIGINT NOT NULL REFERENCES import_sources ON DELETE CASCADE,
-    key TEXT COLLATE "C" NOT NULL,
+    -- As in `images`.
+    image_hash BYTEA NOT NULL,
     etag TEXT,
     bytes BIGINT NOT NULL,
     modified BIGINT NOT NULL,
-    PRIMARY KEY (source, key)
+    blob BYTEA NOT NULL,
+    PRIMARY KEY (source, image_hash)
 );
 
 CREATE TABLE import_log (

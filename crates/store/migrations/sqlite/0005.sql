@@ -33,22 +33,26 @@ CREATE TABLE import_jobs (
     finished INTEGER,
     -- The key of the last object which was looked at.
     after_key TEXT NOT NULL DEFAULT '',
-    -- Which process is at it, and until when nobody else is.
+    -- Who is at it, until when nobody else is, and how often that began without getting on.
     holder BLOB,
-    lapses INTEGER NOT NULL DEFAULT 0
+    lapses INTEGER NOT NULL DEFAULT 0,
+    claims INTEGER NOT NULL DEFAULT 0,
+    -- When it last had its turn, or was made.
+    turn INTEGER NOT NULL
 ) STRICT;
 
 CREATE INDEX import_jobs_source ON import_jobs (source, created);
 CREATE INDEX import_jobs_open ON import_jobs (lapses) WHERE state IN ('pending', 'running');
 
--- Objects as they were when they became images.
+-- Objects as they were when they became images, and what these were then.
 CREATE TABLE import_objects (
     source INTEGER NOT NULL REFERENCES import_sources ON DELETE CASCADE,
-    key TEXT NOT NULL,
+    image TEXT NOT NULL,
     etag TEXT,
     bytes INTEGER NOT NULL,
     modified INTEGER NOT NULL,
-    PRIMARY KEY (source, key)
+    blob BLOB NOT NULL,
+    PRIMARY KEY (source, image)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE import_log (

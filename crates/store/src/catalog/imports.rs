@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use model::{
-    AccountId, Image, ImportCounts, ImportEntry, ImportJob, ImportSource, ImportState,
+    AccountId, Image, ImageId, ImportCounts, ImportEntry, ImportJob, ImportSource, ImportState,
     ImportedObject, OpaqueId, Timestamp,
 };
 
@@ -15,7 +15,7 @@ use crate::{Error, Vault};
 /// Sources and jobs of imports in a catalog.
 #[async_trait]
 pub trait Imports: Send + Sync {
-    /// The sources of an account, oldest first, with their secrets open.
+    /// The sources of an account, oldest first, without their secrets.
     async fn import_sources(&self, account: &AccountId) -> Result<Vec<ImportSource>, Error>;
 
     /// Inserts a source. `Full` if it would be one more than `sources_max`.
@@ -68,7 +68,8 @@ pub trait Imports: Send + Sync {
         limit: u32,
     ) -> Result<Vec<(u64, ImportEntry)>, Error>;
 
-    /// Takes the job which waits for longest, for `time`, in the name of a process. It runs from then on.
+    /// Takes the job whose turn was longest ago, for `time`, in the name of `holder`. It runs from then on.
+    /// One whose source does not open has failed.
     async fn claim_import_job(
         &self,
         holder: [u8; 16],
@@ -76,14 +77,14 @@ pub trait Imports: Send + Sync {
         now: Timestamp,
     ) -> Result<Option<ClaimedImport>, Error>;
 
-    /// What is known of these objects of a source.
+    /// What is known of the objects of a source which became these images.
     async fn imported_objects(
         &self,
         claimed: &ClaimedImport,
-        keys: Vec<String>,
+        images: Vec<ImageId>,
     ) -> Result<Vec<ImportedObject>, Error>;
 
-    /// Notes a step and keeps the job for another `time`. Whether it was still the process's to go on
+    /// Notes a step and keeps the job for another `time`. Whether it was still the holder's to go on
     /// with; else nothing is noted.
     async fn advance_import_job(
         &self,
@@ -92,7 +93,7 @@ pub trait Imports: Send + Sync {
         time: Duration,
     ) -> Result<bool, Error>;
 
-    /// Ends a job in this state, as long as it is the process's.
+    /// Ends a job in this state, as long as it is the holder's.
     async fn end_import_job(
         &self,
         claimed: &ClaimedImport,
@@ -101,11 +102,11 @@ pub trait Imports: Send + Sync {
         now: Timestamp,
     ) -> Result<(), Error>;
 
-    /// Gives back what a process holds, for others to go on with at once.
-    async fn release_import_jobs(&self, holder: [u8; 16]) -> Result<(), Error>;
+    /// Gives back what those hold whose names begin so, for others to go on with at once.
+    async fn release_import_jobs(&self, holders: &[u8]) -> Result<(), Error>;
 
     /// As `Catalog::insert_image`, in the place of the image or draft of this id, if there is one, whose
-    /// blob is released from `not_before` on. At no moment is there none.
+    /// blob is released from `not_before` on. At no moment is there none, and no limit is asked for then.
     async fn replace_image(
         &self,
         account: &AccountId,
@@ -139,7 +140,11 @@ pub struct ClaimedImport {
     pub job: ImportJob,
     /// The key of the last object which was looked at; empty at the beginning.
     pub after: String,
-    /// The process.
+    /// Whether somebody else had begun, who may have done more than was noted.
+    pub is_taken_over: bool,
+    /// How often it was claimed since it last got on, this time included.
+    pub claims: u32,
+    /// In whose name.
     pub holder: [u8; 16],
 }
 
@@ -186,3 +191,6 @@ pub(super) fn unseal_all(
     let open = |sealed| unseal(vault, account, sealed);
     sealed.into_iter().map(open).collect()
 }
+
+/// Why a job ends whose source cannot be opened.
+pub(super) const SEALED: &str = "the key of the source does not open with this server's secret key";

@@ -1,13 +1,13 @@
 use std::time::Duration;
 
 use model::{
-    AccountId, ImportBucket, ImportCounts, ImportEntry, ImportJob, ImportOutcome, ImportSource,
-    ImportState, ImportedObject, OpaqueId, Timestamp,
+    AccountId, BlobKey, ImportBucket, ImportCounts, ImportEntry, ImportJob, ImportOutcome,
+    ImportSource, ImportState, ImportedObject, OpaqueId, Timestamp,
 };
 use store::catalog::{ClaimedImport, ImportStep};
 use store::{Catalog, Error};
 
-use crate::fixtures::{LATE, at, blob, image, new_account, reserve, upload};
+use crate::fixtures::{LATE, at, blob, id, image, new_account, reserve, upload};
 
 const HOUR: Duration = Duration::from_hours(1);
 
@@ -61,9 +61,17 @@ async fn claim(catalog: &dyn Catalog, holder: u8, time: Duration) -> Option<Clai
     claimed.await.unwrap()
 }
 
-fn object(key: &str) -> ImportedObject {
+/// As lists show it.
+fn shown(source: &ImportSource) -> ImportSource {
+    let mut shown = source.clone();
+    shown.bucket.secret_access_key.clear();
+    shown
+}
+
+fn object(image: &str) -> ImportedObject {
     ImportedObject {
-        key: key.to_owned(),
+        image: id(image),
+        blob: BlobKey::from_bytes([7; 16]),
         etag: Some("\"e\"".to_owned()),
         bytes: 7,
         modified: at(1),
@@ -92,7 +100,7 @@ pub(crate) async fn sources_are_kept_and_listed_oldest_first(catalog: &dyn Catal
         .await;
     assert!(matches!(full, Err(Error::Full)), "{full:?}");
     let listed = catalog.import_sources(&account).await.unwrap();
-    assert_eq!(listed, [one.clone(), other.clone()]);
+    assert_eq!(listed, [shown(&one), shown(&other)]);
     let renamed = catalog.rename_import_source(&account, &one.id, "new");
     renamed.await.unwrap();
     let listed = catalog.import_sources(&account).await.unwrap();
@@ -109,7 +117,8 @@ pub(crate) async fn sources_are_kept_and_listed_oldest_first(catalog: &dyn Catal
         .delete_import_source(&account, &one.id)
         .await
         .unwrap();
-    assert_eq!(catalog.import_sources(&account).await.unwrap(), [other]);
+    let listed = catalog.import_sources(&account).await.unwrap();
+    assert_eq!(listed, [shown(&other)]);
 }
 
 pub(crate) async fn a_job_is_carried_out_by_one_process(catalog: &dyn Catalog) {
@@ -160,12 +169,15 @@ pub(crate) async fn a_job_is_carried_out_by_one_process(catalog: &dyn Catalog) {
     assert!(!late_step.unwrap());
     let ended = catalog.end_import_job(&claimed, ImportState::Failed, None, at(6_000));
     ended.await.unwrap();
-    let keys = vec!["a/1".to_owned(), "a/2".to_owned()];
-    let known = catalog.imported_objects(&again, keys.clone()).await;
+    assert!(again.is_taken_over && !claimed.is_taken_over);
+    assert_eq!((claimed.claims, again.claims), (1, 1));
+    let images = vec![id("a/1"), id("a/2")];
+    let known = catalog.imported_objects(&again, images.clone()).await;
     assert_eq!(known.unwrap(), [object("a/1")]);
 
     let mut changed = object("a/1");
     (changed.etag, changed.bytes) = (None, 8);
+    changed.blob = BlobKey::from_bytes([8; 16]);
     let step = ImportStep {
         objects: vec![changed.clone()],
         ..step
@@ -176,7 +188,7 @@ pub(crate) async fn a_job_is_carried_out_by_one_process(catalog: &dyn Catalog) {
             .await
             .unwrap()
     );
-    let known = catalog.imported_objects(&again, keys).await;
+    let known = catalog.imported_objects(&again, images).await;
     assert_eq!(known.unwrap(), [changed]);
     let words = Some("no room".to_owned());
     let ended = catalog.end_import_job(&again, ImportState::QuotaExceeded, words, at(7_000));
@@ -223,11 +235,13 @@ pub(crate) async fn a_job_which_ends_is_let_go(catalog: &dyn Catalog) {
     assert!(matches!(full, Err(Error::Full)), "{full:?}");
     let claimed = claim(catalog, 1, HOUR).await.unwrap();
     // A server which ends gives it back at once.
-    catalog.release_import_jobs([2; 16]).await.unwrap();
+    catalog.release_import_jobs(&[2; 8]).await.unwrap();
     assert!(claim(catalog, 2, HOUR).await.is_none());
-    catalog.release_import_jobs([1; 16]).await.unwrap();
+    catalog.release_import_jobs(&[1; 8]).await.unwrap();
     let other = claim(catalog, 2, HOUR).await.unwrap();
     assert_eq!(other.job.id, claimed.job.id);
+    // It did not get on.
+    assert_eq!(other.claims, 2);
     catalog
         .abort_import_job(&account, &job.id, at(8_000))
         .await
@@ -271,6 +285,21 @@ pub(crate) async fn a_job_which_ends_is_let_go(catalog: &dyn Catalog) {
     assert_eq!(catalog.import_jobs(&account).await.unwrap(), []);
     let gone = catalog.insert_import_job(&account, &job, 9).await;
     assert!(matches!(gone, Err(Error::NotFound)), "{gone:?}");
+}
+
+/// Whoever had a turn waits for the others.
+pub(crate) async fn jobs_take_turns(catalog: &dyn Catalog) {
+    let (account, source, first) = importing(catalog).await;
+    let second = job(&source, 4_001);
+    catalog
+        .insert_import_job(&account, &second, 9)
+        .await
+        .unwrap();
+    for expected in [&first, &second, &first, &second] {
+        let claimed = claim(catalog, 1, HOUR).await.unwrap();
+        assert_eq!(claimed.job.id, expected.id);
+        catalog.release_import_jobs(&claimed.holder).await.unwrap();
+    }
 }
 
 pub(crate) async fn a_job_goes_with_its_account(catalog: &dyn Catalog) {

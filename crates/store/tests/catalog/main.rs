@@ -104,6 +104,7 @@ suite! {
     imports::sources_are_kept_and_listed_oldest_first,
     imports::a_job_is_carried_out_by_one_process,
     imports::a_job_which_ends_is_let_go,
+    imports::jobs_take_turns,
     imports::a_job_goes_with_its_account,
     imports::an_image_takes_the_place_of_another,
     notifications::webhooks_are_kept_and_listed_oldest_first,

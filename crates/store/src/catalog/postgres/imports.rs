@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::FutureExt as _;
 use model::{
-    AccountId, Image, ImportBucket, ImportCounts, ImportEntry, ImportJob, ImportOutcome,
+    AccountId, Image, ImageId, ImportBucket, ImportCounts, ImportEntry, ImportJob, ImportOutcome,
     ImportSource, ImportState, ImportedObject, OpaqueId, Timestamp,
 };
 use tokio_postgres::Row;
@@ -16,8 +16,7 @@ use super::pool::Connection;
 use super::{Corrupt, Postgres, images, rows, statements, taken_or, work};
 use crate::Error;
 use crate::catalog::imports::{
-    ClaimedImport, DELETED_AT_ONCE, ImportStep, Imports, JOBS_KEPT, LOG_MAX, seal, unseal,
-    unseal_all,
+    ClaimedImport, DELETED_AT_ONCE, ImportStep, Imports, JOBS_KEPT, LOG_MAX, SEALED, seal, unseal,
 };
 use crate::catalog::notifications::opaque_id;
 
@@ -54,7 +53,7 @@ statements! {
          WHERE source = $1 AND state IN ('pending', 'running'))";
     DELETE_OBJECTS =
         "DELETE FROM import_objects WHERE source = $1
-             AND key IN (SELECT key FROM import_objects WHERE source = $1 LIMIT $2)";
+             AND image_hash IN (SELECT image_hash FROM import_objects WHERE source = $1 LIMIT $2)";
     DELETE_SOURCE = "DELETE FROM import_sources WHERE pk = $1";
     JOBS = concat!(
         "SELECT ", job_columns!(), "
@@ -90,13 +89,13 @@ statements! {
         "UPDATE import_jobs
          SET state = 'running', holder = $1,
              lapses = clock_timestamp() + $2 * interval '1 millisecond',
-             started = coalesce(started, $3)
+             started = coalesce(started, $3), turn = clock_timestamp(), claims = claims + 1
          WHERE pk = (
              SELECT pk FROM import_jobs
              WHERE state IN ('pending', 'running') AND lapses <= clock_timestamp()
-             ORDER BY created, pk LIMIT 1
+             ORDER BY turn, pk LIMIT 1
              FOR UPDATE SKIP LOCKED)
-         RETURNING pk";
+         RETURNING pk, claims, started <> $3";
     CLAIMED = concat!(
         "SELECT import_jobs.pk, source, accounts.id, after_key, ", source_columns!(), ", ",
         job_columns!(), "
@@ -105,13 +104,15 @@ statements! {
          WHERE import_jobs.pk = $1"
     );
     OBJECTS =
-        "SELECT key, etag, bytes, modified FROM import_objects
-         WHERE source = $1 AND key = ANY($2::text[])";
+        "SELECT image, etag, bytes, modified, blob
+         FROM unnest($2::bytea[], $3::text[]) AS asked (hash, image)
+             JOIN import_objects ON source = $1 AND image_hash = hash";
     ADVANCE =
         "UPDATE import_jobs SET after_key = coalesce($3::text, after_key),
              lapses = clock_timestamp() + $4 * interval '1 millisecond',
              found = found + $5, imported = imported + $6, skipped = skipped + $7,
-             failed = failed + $8
+             failed = failed + $8,
+             claims = CASE WHEN $3::text IS NULL THEN claims ELSE 0 END
          WHERE pk = $1 AND holder = $2 AND state = 'running'";
     LINES = "SELECT coalesce(max(number), 0) FROM import_log WHERE job = $1";
     INSERT_LINES =
@@ -120,16 +121,20 @@ statements! {
          FROM unnest($3::text[], $4::text[], $5::text[]) WITH ORDINALITY
              AS line (key, outcome, reason, number)";
     PUT_OBJECTS =
-        "INSERT INTO import_objects (source, key, etag, bytes, modified)
-         SELECT $1, key, etag, bytes, modified
-         FROM unnest($2::text[], $3::text[], $4::bigint[], $5::bigint[])
-             AS object (key, etag, bytes, modified) ORDER BY key
-         ON CONFLICT (source, key) DO UPDATE
-         SET etag = excluded.etag, bytes = excluded.bytes, modified = excluded.modified";
+        "INSERT INTO import_objects (source, image_hash, etag, bytes, modified, blob)
+         SELECT $1, image_hash, etag, bytes, modified, blob
+         FROM unnest($2::bytea[], $3::text[], $4::bigint[], $5::bigint[], $6::bytea[])
+             AS object (image_hash, etag, bytes, modified, blob) ORDER BY image_hash
+         ON CONFLICT (source, image_hash) DO UPDATE
+         SET etag = excluded.etag, bytes = excluded.bytes, modified = excluded.modified,
+             blob = excluded.blob";
     END =
         "UPDATE import_jobs SET state = $3, error = $4, finished = $5
          WHERE pk = $1 AND holder = $2 AND state = 'running'";
-    LET_GO = "UPDATE import_jobs SET lapses = '-infinity' WHERE holder = $1 AND state = 'running'";
+    FAIL = "UPDATE import_jobs SET state = 'failed', error = $2, finished = $3 WHERE pk = $1";
+    LET_GO =
+        "UPDATE import_jobs SET lapses = '-infinity'
+         WHERE substring(holder FROM 1 FOR length($1::bytea)) = $1::bytea AND state = 'running'";
     pub(super) DELETE_SOURCES = "DELETE FROM import_sources WHERE account = $1";
 }
 
@@ -139,7 +144,11 @@ impl Imports for Postgres {
         let sealed = self.read(work!(
             [account] | connection | sources(connection, &account)
         ));
-        unseal_all(&self.vault, account, sealed.await?)
+        Ok(sealed
+            .await?
+            .into_iter()
+            .map(|(source, _)| source)
+            .collect())
     }
 
     async fn insert_import_source(
@@ -313,12 +322,24 @@ impl Imports for Postgres {
                         let row = connection.query_one(CLAIMED, &[&pk]).await?;
                         let account = AccountId::try_from(row.try_get::<_, &str>(2)?);
                         let account = account.map_err(|_| Corrupt("account id"))?;
+                        let source = match unseal(&vault, &account, source(&row, 4)?) {
+                            Err(Error::Sealed) => {
+                                connection
+                                    .execute(FAIL, &[&pk, &SEALED, &now.micros()])
+                                    .await?;
+                                return Ok(None);
+                            }
+                            source => source?,
+                        };
+                        let claims: i64 = claimed.try_get(1)?;
                         Ok(Some(ClaimedImport {
                             number: pk,
                             source_number: row.try_get(1)?,
-                            source: unseal(&vault, &account, source(&row, 4)?)?,
+                            source,
                             job: job(&row, 13)?,
                             after: row.try_get(3)?,
+                            is_taken_over: claimed.try_get(2)?,
+                            claims: u32::try_from(claims).unwrap_or(u32::MAX),
                             holder,
                             account,
                         }))
@@ -331,20 +352,25 @@ impl Imports for Postgres {
     async fn imported_objects(
         &self,
         claimed: &ClaimedImport,
-        keys: Vec<String>,
+        images: Vec<ImageId>,
     ) -> Result<Vec<ImportedObject>, Error> {
         let source = claimed.source_number;
+        let hashes: Vec<Vec<u8>> = images.iter().map(rows::id_hash).collect();
         self.read(work!(
-            [keys]
+            [images, hashes]
                 | connection
                 | async move {
-                    let found = connection.query(OBJECTS, &[&source, &keys]).await?;
+                    let names: Vec<&str> = images.iter().map(ImageId::as_str).collect();
+                    let found = connection
+                        .query(OBJECTS, &[&source, &hashes, &names])
+                        .await?;
                     let object = |row: &Row| -> Result<ImportedObject, Error> {
                         Ok(ImportedObject {
-                            key: row.try_get(0)?,
+                            image: ImageId::from_path(row.try_get(0)?),
                             etag: row.try_get(1)?,
                             bytes: rows::count(row.try_get(2)?),
                             modified: Timestamp::from_micros(row.try_get(3)?),
+                            blob: rows::blob_key(row.try_get(4)?)?,
                         })
                     };
                     found.iter().map(object).collect()
@@ -403,14 +429,15 @@ impl Imports for Postgres {
         .await
     }
 
-    async fn release_import_jobs(&self, holder: [u8; 16]) -> Result<(), Error> {
+    async fn release_import_jobs(&self, holders: &[u8]) -> Result<(), Error> {
+        let holders = holders.to_vec();
         self.write(
             Change::Nothing,
             work!(
-                [] | writing
+                [holders]
+                    | writing
                     | async move {
-                        let holder = holder.as_slice();
-                        writing.connection.execute(LET_GO, &[&holder]).await?;
+                        writing.connection.execute(LET_GO, &[&holders]).await?;
                         Ok(())
                     }
             ),
@@ -432,10 +459,11 @@ impl Imports for Postgres {
                     | writing
                     | async move {
                         let deleted = images::delete(writing, &account, &image.id, not_before);
-                        match deleted.await {
-                            Ok(_) | Err(Error::NotFound) => {}
+                        let images_max = match deleted.await {
+                            Ok(_) => None,
+                            Err(Error::NotFound) => images_max,
                             Err(error) => return Err(error),
-                        }
+                        };
                         images::insert(writing, &account, image, images_max).await
                     }
             ),
@@ -569,7 +597,14 @@ async fn advance(
     }
     if !step.objects.is_empty() {
         let objects = step.objects.iter();
-        let keys: Vec<&str> = objects.clone().map(|object| object.key.as_str()).collect();
+        let hashes: Vec<Vec<u8>> = objects
+            .clone()
+            .map(|object| rows::id_hash(&object.image))
+            .collect();
+        let blobs: Vec<&[u8]> = objects
+            .clone()
+            .map(|object| object.blob.bytes().as_slice())
+            .collect();
         let etags: Vec<Option<&str>> = objects
             .clone()
             .map(|object| object.etag.as_deref())
@@ -582,7 +617,14 @@ async fn advance(
         connection
             .execute(
                 PUT_OBJECTS,
-                &[&claimed.source_number, &keys, &etags, &bytes, &modified],
+                &[
+                    &claimed.source_number,
+                    &hashes,
+                    &etags,
+                    &bytes,
+                    &modified,
+                    &blobs,
+                ],
             )
             .await?;
     }

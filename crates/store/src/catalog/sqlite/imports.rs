@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use model::{
-    AccountId, Image, ImportBucket, ImportCounts, ImportEntry, ImportJob, ImportOutcome,
+    AccountId, Image, ImageId, ImportBucket, ImportCounts, ImportEntry, ImportJob, ImportOutcome,
     ImportSource, ImportState, ImportedObject, OpaqueId, Timestamp,
 };
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::{Corrupt, Sqlite, Touched, images, rows, statements, taken_or};
+use super::rows::{self, Blob};
+use super::{Corrupt, Sqlite, Touched, images, statements, taken_or};
 use crate::Error;
 use crate::catalog::imports::{
-    ClaimedImport, DELETED_AT_ONCE, ImportStep, Imports, JOBS_KEPT, LOG_MAX, seal, unseal,
-    unseal_all,
+    ClaimedImport, DELETED_AT_ONCE, ImportStep, Imports, JOBS_KEPT, LOG_MAX, SEALED, seal, unseal,
 };
 use crate::catalog::notifications::opaque_id;
 
@@ -50,7 +50,7 @@ statements! {
          WHERE source = ?1 AND state IN ('pending', 'running'))";
     DELETE_OBJECTS =
         "DELETE FROM import_objects WHERE source = ?1
-             AND key IN (SELECT key FROM import_objects WHERE source = ?1 LIMIT ?2)";
+             AND image IN (SELECT image FROM import_objects WHERE source = ?1 LIMIT ?2)";
     DELETE_SOURCE = "DELETE FROM import_sources WHERE pk = ?1";
     JOBS = concat!(
         "SELECT ", job_columns!(), "
@@ -62,8 +62,8 @@ statements! {
         "SELECT count(*) FROM import_jobs JOIN import_sources ON import_sources.pk = source
          WHERE account = ?1 AND state IN ('pending', 'running')";
     INSERT_JOB =
-        "INSERT INTO import_jobs (source, id, root, prefix, overwrite, state, created)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+        "INSERT INTO import_jobs (source, id, root, prefix, overwrite, state, created, turn)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7)";
     DELETE_OLD_JOBS =
         "DELETE FROM import_jobs WHERE pk IN (
              SELECT import_jobs.pk
@@ -83,43 +83,53 @@ statements! {
         "SELECT EXISTS (SELECT 1 FROM import_jobs
          WHERE state IN ('pending', 'running') AND lapses <= ?1)";
     NEXT = concat!(
-        "SELECT import_jobs.pk, source, accounts.id, after_key, ", source_columns!(), ", ",
+        "SELECT import_jobs.pk, source, accounts.id, after_key, claims, ", source_columns!(), ", ",
         job_columns!(), "
          FROM import_jobs JOIN import_sources ON import_sources.pk = source
              JOIN accounts ON accounts.pk = account
          WHERE state IN ('pending', 'running') AND lapses <= ?1
-         ORDER BY import_jobs.created, import_jobs.pk LIMIT 1"
+         ORDER BY turn, import_jobs.pk LIMIT 1"
     );
     CLAIM =
         "UPDATE import_jobs
-         SET state = 'running', holder = ?2, lapses = ?3, started = coalesce(started, ?4)
+         SET state = 'running', holder = ?2, lapses = ?3, started = coalesce(started, ?4), turn = ?5,
+             claims = claims + 1
          WHERE pk = ?1";
     OBJECT =
-        "SELECT key, etag, bytes, modified FROM import_objects WHERE source = ?1 AND key = ?2";
+        "SELECT image, etag, bytes, modified, blob FROM import_objects
+         WHERE source = ?1 AND image = ?2";
     ADVANCE =
         "UPDATE import_jobs SET after_key = coalesce(?3, after_key), lapses = ?4,
              found = found + ?5, imported = imported + ?6, skipped = skipped + ?7,
-             failed = failed + ?8
+             failed = failed + ?8, claims = iif(?3 IS NULL, claims, 0)
          WHERE pk = ?1 AND holder = ?2 AND state = 'running'";
     LINES = "SELECT coalesce(max(number), 0) FROM import_log WHERE job = ?1";
     INSERT_LINE =
         "INSERT INTO import_log (job, number, key, outcome, reason) VALUES (?1, ?2, ?3, ?4, ?5)";
     PUT_OBJECT =
-        "INSERT OR REPLACE INTO import_objects (source, key, etag, bytes, modified)
-         VALUES (?1, ?2, ?3, ?4, ?5)";
+        "INSERT OR REPLACE INTO import_objects (source, image, etag, bytes, modified, blob)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
     END =
         "UPDATE import_jobs SET state = ?3, error = ?4, finished = ?5
          WHERE pk = ?1 AND holder = ?2 AND state = 'running'";
-    LET_GO = "UPDATE import_jobs SET lapses = 0 WHERE holder = ?1 AND state = 'running'";
+    FAIL =
+        "UPDATE import_jobs SET state = 'failed', error = ?2, finished = ?3 WHERE pk = ?1";
+    LET_GO =
+        "UPDATE import_jobs SET lapses = 0
+         WHERE substr(holder, 1, length(?1)) = ?1 AND state = 'running'";
     pub(super) DELETE_SOURCES = "DELETE FROM import_sources WHERE account = ?1";
 }
 
 #[async_trait]
 impl Imports for Sqlite {
     async fn import_sources(&self, account: &AccountId) -> Result<Vec<ImportSource>, Error> {
-        let id = account.clone();
-        let sealed = self.read(move |connection| sources(connection, &id));
-        unseal_all(&self.vault, account, sealed.await?)
+        let account = account.clone();
+        let sealed = self.read(move |connection| sources(connection, &account));
+        Ok(sealed
+            .await?
+            .into_iter()
+            .map(|(source, _)| source)
+            .collect())
     }
 
     async fn insert_import_source(
@@ -298,21 +308,34 @@ impl Imports for Sqlite {
             let account = row.get_ref(2)?.as_str().ok();
             let account = account.and_then(|id| AccountId::try_from(id).ok());
             let account = account.ok_or(Corrupt("account id"))?;
+            let number: i64 = row.get(0)?;
+            let source = match unseal(&vault, &account, source(row, 5)?) {
+                Err(Error::Sealed) => {
+                    let mut statement = connection.prepare_cached(FAIL)?;
+                    statement.execute(params![number, SEALED, now.micros()])?;
+                    return Ok(None);
+                }
+                source => source?,
+            };
+            let job = job(row, 14)?;
+            let claims: u32 = row.get(4)?;
             let claimed = ClaimedImport {
-                number: row.get(0)?,
+                number,
                 source_number: row.get(1)?,
-                source: unseal(&vault, &account, source(row, 4)?)?,
-                job: job(row, 13)?,
+                source,
+                is_taken_over: job.started.is_some(),
+                job,
                 after: row.get(3)?,
+                claims: claims.saturating_add(1),
                 holder,
                 account,
             };
-            let lapses = clock.after(time);
             connection.prepare_cached(CLAIM)?.execute(params![
                 claimed.number,
                 holder,
-                lapses.micros(),
-                now.micros()
+                clock.after(time).micros(),
+                now.micros(),
+                clock.micros(),
             ])?;
             Ok(Some(claimed))
         })
@@ -322,20 +345,21 @@ impl Imports for Sqlite {
     async fn imported_objects(
         &self,
         claimed: &ClaimedImport,
-        keys: Vec<String>,
+        images: Vec<ImageId>,
     ) -> Result<Vec<ImportedObject>, Error> {
         let source = claimed.source_number;
         self.read_snapshot(move |connection| {
             let mut statement = connection.prepare_cached(OBJECT)?;
             let mut objects = Vec::new();
-            for key in &keys {
-                let found = statement.query_row(params![source, key], |row| {
-                    let bytes: i64 = row.get(2)?;
+            for image in &images {
+                let found = statement.query_row(params![source, image.as_str()], |row| {
+                    let Blob(blob) = row.get(4)?;
                     Ok(ImportedObject {
-                        key: row.get(0)?,
+                        image: ImageId::from_path(row.get(0)?),
                         etag: row.get(1)?,
-                        bytes: rows::count(bytes),
+                        bytes: rows::count(row.get(2)?),
                         modified: Timestamp::from_micros(row.get(3)?),
+                        blob,
                     })
                 });
                 objects.extend(found.optional()?);
@@ -377,10 +401,11 @@ impl Imports for Sqlite {
             for object in &step.objects {
                 statement.execute(params![
                     claimed.source_number,
-                    object.key,
+                    object.image.as_str(),
                     object.etag,
                     rows::limit(object.bytes),
                     object.modified.micros(),
+                    Blob(object.blob.clone()),
                 ])?;
             }
             if step.entries.is_empty() {
@@ -425,7 +450,8 @@ impl Imports for Sqlite {
         .await
     }
 
-    async fn release_import_jobs(&self, holder: [u8; 16]) -> Result<(), Error> {
+    async fn release_import_jobs(&self, holders: &[u8]) -> Result<(), Error> {
+        let holder = holders.to_vec();
         self.write(Touched::Nothing, move |writing| {
             writing
                 .connection
@@ -446,10 +472,12 @@ impl Imports for Sqlite {
         let touched = self.recent.image_touched(account, &image.id);
         let account = account.clone();
         self.write(touched, move |writing| {
-            match images::delete(writing, &account, &image.id, not_before) {
-                Ok(_) | Err(Error::NotFound) => {}
+            let deleted = images::delete(writing, &account, &image.id, not_before);
+            let images_max = match deleted {
+                Ok(_) => None,
+                Err(Error::NotFound) => images_max,
                 Err(error) => return Err(error),
-            }
+            };
             images::insert(writing, &account, image, images_max)
         })
         .await
