@@ -446,13 +446,14 @@ impl Service {
             return skipped("an upload to this id is awaited");
         }
         let there = there.and_then(|image| image.source.map(|source| (source, image.uploaded)));
+        let mut may_be_ours = false;
         if let Some((source, uploaded)) = &there {
             if known.is_some_and(|known| *known == found.as_image(id, &source.blob)) {
                 return Ok(Came::unchanged());
             }
             // Of a server which died before it could note what it had done, perhaps.
             let began = claimed.job.started.filter(|_| claimed.is_taken_over);
-            let may_be_ours =
+            may_be_ours =
                 began.is_some_and(|began| *uploaded >= began) && source.bytes == found.bytes;
             if !claimed.job.overwrite && !may_be_ours {
                 return skipped("there is an image of this id");
@@ -473,7 +474,7 @@ impl Service {
             if digest.as_ref() == source.sha256.as_slice() {
                 // It need not be done again.
                 let object = found.as_image(id, &source.blob);
-                return Ok(Came::same(found, object, claimed.is_taken_over).fetched(true));
+                return Ok(Came::same(found, object, may_be_ours).fetched(true));
             }
             if !claimed.job.overwrite {
                 return skipped("there is an image of this id");
@@ -626,9 +627,9 @@ impl Came {
         }
     }
 
-    /// The image has these bytes: by somebody who began with the job, or as it happens.
-    fn same(found: &Listed, object: ImportedObject, is_taken_over: bool) -> Self {
-        if is_taken_over {
+    /// The image has these bytes: by whoever began with the job, or as it happens.
+    fn same(found: &Listed, object: ImportedObject, is_ours: bool) -> Self {
+        if is_ours {
             Self::imported(found, object)
         } else {
             Self {
