@@ -166,7 +166,8 @@ impl Imports for Postgres {
                     | async move {
                         let connection = writing.connection;
                         let account = rows::lock_account(connection, &account).await?;
-                        require_place(connection, COUNT_SOURCES, account, sources_max).await?;
+                        rows::require_place(connection, COUNT_SOURCES, account, sources_max)
+                            .await?;
                         insert_source(connection, account, &source, &sealed).await
                     }
             ),
@@ -542,7 +543,7 @@ async fn insert_job(
 ) -> Result<(), Error> {
     let account = rows::lock_account(connection, account).await?;
     let source = source_pk(connection, account, &job.source).await?;
-    require_place(connection, COUNT_OPEN, account, open_max).await?;
+    rows::require_place(connection, COUNT_OPEN, account, open_max).await?;
     let kept = i64::from(JOBS_KEPT - 1);
     connection
         .execute(DELETE_OLD_JOBS, &[&account, &kept])
@@ -663,20 +664,6 @@ async fn job_pk(connection: &Connection, account: &AccountId, id: &OpaqueId) -> 
         .query_opt(JOB_PK, &[&account.as_str(), &id.as_str()])
         .await?;
     Ok(found.ok_or(Error::NotFound)?.try_get(0)?)
-}
-
-async fn require_place(
-    connection: &Connection,
-    count: &'static str,
-    account: i64,
-    max: usize,
-) -> Result<(), Error> {
-    let row = connection.query_one(count, &[&account]).await?;
-    if rows::count(row.try_get(0)?) < max as u64 {
-        Ok(())
-    } else {
-        Err(Error::Full)
-    }
 }
 
 fn line(row: &Row) -> Result<(u64, ImportEntry), Error> {

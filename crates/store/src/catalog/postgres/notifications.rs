@@ -209,7 +209,8 @@ impl Notifications for Postgres {
                     | async move {
                         let connection = writing.connection;
                         let account = rows::lock_account(connection, &account).await?;
-                        require_place(connection, COUNT_WEBHOOKS, account, webhooks_max).await?;
+                        rows::require_place(connection, COUNT_WEBHOOKS, account, webhooks_max)
+                            .await?;
                         insert_webhook(connection, account, &webhook, secret.as_deref()).await
                     }
             ),
@@ -283,7 +284,8 @@ impl Notifications for Postgres {
                     | async move {
                         let connection = writing.connection;
                         let account = rows::lock_account(connection, &account).await?;
-                        require_place(connection, COUNT_POLICIES, account, policies_max).await?;
+                        rows::require_place(connection, COUNT_POLICIES, account, policies_max)
+                            .await?;
                         insert_policy(connection, account, &policy).await
                     }
             ),
@@ -695,20 +697,6 @@ pub(super) async fn put_pending(
 fn creator(end: &UploadEnd) -> Option<&[u8]> {
     let creator = end.creator.as_ref();
     creator.map(|creator| creator.as_str().as_bytes())
-}
-
-async fn require_place(
-    connection: &Connection,
-    count: &'static str,
-    account: i64,
-    max: usize,
-) -> Result<(), Error> {
-    let row = connection.query_one(count, &[&account]).await?;
-    if rows::count(row.try_get(0)?) < max as u64 {
-        Ok(())
-    } else {
-        Err(Error::Full)
-    }
 }
 
 fn found(rows: u64) -> Result<(), Error> {

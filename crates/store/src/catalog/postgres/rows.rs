@@ -135,3 +135,18 @@ pub(super) fn count(rows: i64) -> u64 {
 pub(super) fn limit(rows: u64) -> i64 {
     i64::try_from(rows).unwrap_or(i64::MAX)
 }
+
+/// Refuses one row more where `count` finds as many as there may be.
+pub(super) async fn require_place(
+    connection: &Connection,
+    count: &'static str,
+    account: i64,
+    max: usize,
+) -> Result<(), Error> {
+    let row = connection.query_one(count, &[&account]).await?;
+    if self::count(row.try_get(0)?) < max as u64 {
+        Ok(())
+    } else {
+        Err(Error::Full)
+    }
+}

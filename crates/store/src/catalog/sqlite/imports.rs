@@ -143,7 +143,7 @@ impl Imports for Sqlite {
         self.write(Touched::Nothing, move |writing| {
             let connection = writing.connection;
             let account = rows::require_account(connection, &account)?;
-            require_place(connection, COUNT_SOURCES, account, sources_max)?;
+            rows::require_place(connection, COUNT_SOURCES, account, sources_max)?;
             insert_source(connection, account, &source, &sealed)
         })
         .await
@@ -218,7 +218,7 @@ impl Imports for Sqlite {
             let connection = writing.connection;
             let account = rows::require_account(connection, &account)?;
             let source = source_pk(connection, account, &job.source)?;
-            require_place(connection, COUNT_OPEN, account, open_max)?;
+            rows::require_place(connection, COUNT_OPEN, account, open_max)?;
             let mut statement = connection.prepare_cached(DELETE_OLD_JOBS)?;
             statement.execute(params![account, JOBS_KEPT - 1])?;
             let mut statement = connection.prepare_cached(INSERT_JOB)?;
@@ -537,21 +537,6 @@ fn job_pk(connection: &Connection, account: &AccountId, id: &OpaqueId) -> Result
     let mut statement = connection.prepare_cached(JOB_PK)?;
     let found = statement.query_row([account.as_str(), id.as_str()], |row| row.get(0));
     found.optional()?.ok_or(Error::NotFound)
-}
-
-fn require_place(
-    connection: &Connection,
-    count: &'static str,
-    account: i64,
-    max: usize,
-) -> Result<(), Error> {
-    let mut statement = connection.prepare_cached(count)?;
-    let rows: i64 = statement.query_row([account], |row| row.get(0))?;
-    if rows::count(rows) < max as u64 {
-        Ok(())
-    } else {
-        Err(Error::Full)
-    }
 }
 
 /// Without its secret, which is sealed.

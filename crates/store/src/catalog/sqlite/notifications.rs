@@ -153,7 +153,7 @@ impl Notifications for Sqlite {
         self.write(Touched::Nothing, move |writing| {
             let connection = writing.connection;
             let account = rows::require_account(connection, &account)?;
-            require_place(connection, COUNT_WEBHOOKS, account, webhooks_max)?;
+            rows::require_place(connection, COUNT_WEBHOOKS, account, webhooks_max)?;
             insert_webhook(connection, account, &webhook, secret.as_deref())
         })
         .await
@@ -210,7 +210,7 @@ impl Notifications for Sqlite {
         self.write(Touched::Nothing, move |writing| {
             let connection = writing.connection;
             let account = rows::require_account(connection, &account)?;
-            require_place(connection, COUNT_POLICIES, account, policies_max)?;
+            rows::require_place(connection, COUNT_POLICIES, account, policies_max)?;
             insert_policy(connection, account, &policy)
         })
         .await
@@ -539,22 +539,6 @@ pub(super) fn put_pending(
         Timestamp::now().micros(),
     ])?;
     Ok(())
-}
-
-fn require_place(
-    connection: &Connection,
-    count: &'static str,
-    account: i64,
-    max: usize,
-) -> Result<(), Error> {
-    let rows: i64 = connection
-        .prepare_cached(count)?
-        .query_row([account], |row| row.get(0))?;
-    if rows::count(rows) < max as u64 {
-        Ok(())
-    } else {
-        Err(Error::Full)
-    }
 }
 
 fn found(rows: usize) -> Result<(), Error> {

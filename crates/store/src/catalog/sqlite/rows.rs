@@ -95,3 +95,19 @@ pub(super) fn count(rows: i64) -> u64 {
 pub(super) fn limit(rows: u64) -> i64 {
     i64::try_from(rows).unwrap_or(i64::MAX)
 }
+
+/// Refuses one row more where `count` finds as many as there may be.
+pub(super) fn require_place(
+    connection: &Connection,
+    count: &'static str,
+    account: i64,
+    max: usize,
+) -> Result<(), Error> {
+    let mut statement = connection.prepare_cached(count)?;
+    let rows: i64 = statement.query_row([account], |row| row.get(0))?;
+    if self::count(rows) < max as u64 {
+        Ok(())
+    } else {
+        Err(Error::Full)
+    }
+}
