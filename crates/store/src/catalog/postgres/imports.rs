@@ -95,7 +95,7 @@ statements! {
              WHERE state IN ('pending', 'running') AND lapses <= clock_timestamp()
              ORDER BY turn, pk LIMIT 1
              FOR UPDATE SKIP LOCKED)
-         RETURNING pk, claims, started <> $3";
+         RETURNING pk, claims, claims > 1 OR after_key <> ''";
     CLAIMED = concat!(
         "SELECT import_jobs.pk, source, accounts.id, after_key, ", source_columns!(), ", ",
         job_columns!(), "
