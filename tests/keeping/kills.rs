@@ -57,6 +57,10 @@ impl Killer {
     }
 
     /// Runs a command which succeeds if it ends, and says whether it did or was killed before that.
+    #[expect(
+        clippy::print_stderr,
+        reason = "of a long run it is to be seen how far it is"
+    )]
     async fn ends(&mut self, mut command: Command, may_kill: bool) -> bool {
         let began = Instant::now();
         command.stderr(Stdio::piped());
@@ -71,6 +75,9 @@ impl Killer {
         let output = output.expect("it ends");
         if output.status.signal() == Some(SIGKILL) {
             self.left -= 1;
+            if self.left.is_multiple_of(25) {
+                eprintln!("{} kills are left", self.left);
+            }
             return false;
         }
         let error = String::from_utf8_lossy(&output.stderr);
