@@ -14,6 +14,7 @@ mod s3;
 #[path = "support/server.rs"]
 mod server;
 
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use reqwest::{Client, Method, StatusCode};
@@ -562,6 +563,41 @@ async fn on_postgres_and_s3_an_import_survives_its_nodes() {
     assert_eq!(ids, (0..IMAGES).map(name).collect::<Vec<_>>());
     let (_, bytes) = blob(&client, &servers[0], &name(123)).await;
     assert_eq!(bytes, picture::gif(name(123).as_bytes()));
+}
+
+/// Ctrl-C is not left behind: the import ends, and its key goes.
+#[tokio::test(flavor = "multi_thread")]
+async fn on_s3_a_command_which_is_interrupted_ends_its_import() {
+    let Some(bucket) = Bucket::new() else { return };
+    let (server, client) = (start(), client());
+    let api = Api {
+        client: &client,
+        server: &server,
+    };
+    for number in 0..300 {
+        let bytes = picture::gif(&[0; 50_000]);
+        bucket.put(&format!("{number:03}.gif"), bytes).await;
+    }
+    let mut command = server::program();
+    command
+        .args(["import", "images", "--endpoint", &bucket.endpoint])
+        .args(["--root", &bucket.path(""), "--url", server.url()])
+        .args(["--token", API_TOKEN])
+        .env("CALOTYPE_IMPORT_ACCESS_KEY_ID", s3::KEY.0)
+        .env("CALOTYPE_IMPORT_SECRET_ACCESS_KEY", s3::KEY.1)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let child = command.spawn().expect("the program runs");
+    // It listens before there is a job.
+    while api.get("jobs").await[0]["status"] != "running" {}
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("it is there");
+    let output = tokio::task::block_in_place(|| child.wait_with_output());
+    let output = output.expect("it ends");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(error.contains("the import is aborted"), "{error}");
+    assert_eq!(api.get("sources").await, json!([]));
 }
 
 /// A list of what is no image, and then one: all of it is looked at, in several steps.

@@ -1,3 +1,4 @@
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use indicatif::ProgressBar;
@@ -82,6 +83,13 @@ impl Arguments {
         });
         block_on(async {
             let server = self.server.connect(variables).await?;
+            let mut interruption = pin!(interrupted());
+            // Listens from here on, so that nothing is left behind which is made below.
+            tokio::select! {
+                biased;
+                () = interruption.as_mut() => return Ok(()),
+                () = std::future::ready(()) => {}
+            }
             let source = call(&server, Method::POST, &["sources"], Some(&source)).await?;
             let source = text(&source, "id")?;
             let job = json!({
@@ -91,7 +99,7 @@ impl Arguments {
                 "overwrite": self.overwrite,
             });
             let imported = match call(&server, Method::POST, &["jobs"], Some(&job)).await {
-                Ok(job) => follow(&server, &job, self.output).await,
+                Ok(job) => follow(&server, &job, interruption, self.output).await,
                 Err(error) => Err(error),
             };
             // With its key, which was for this one import.
@@ -102,10 +110,14 @@ impl Arguments {
 }
 
 /// Waits for the end, and prints what did not become an image.
-async fn follow(server: &Remote, job: &Value, output: Output) -> Result<(), Error> {
+async fn follow(
+    server: &Remote,
+    job: &Value,
+    mut interruption: Pin<&mut impl Future<Output = ()>>,
+    output: Output,
+) -> Result<(), Error> {
     let id = text(job, "id")?;
     let bar = output::spinner();
-    let mut interruption = std::pin::pin!(interrupted());
     let mut is_aborted = false;
     let ended = loop {
         let job = call(server, Method::GET, &["jobs", &id], None).await?;
