@@ -1,16 +1,22 @@
 //! Records as lines of JSON, as backups hold them. Every field is named here, both ways, so that one
 //! which is added and forgotten does not compile.
 
+mod imports;
+mod webhooks;
+
 use model::{
     Account, AccountConfig, AccountHash, AccountId, ApiToken, BlobKey, Creator, Filename, Image,
-    ImageId, ImportBucket, ImportSource, KeyName, MediaType, Metadata, NotificationPolicy,
-    OpaqueId, Pending, Permission, SigningKey, Source, Timestamp, TokenHash, TokenId, UploadEnd,
-    Variant, VariantName, VariantOptions, Webhook, ZoneConfigs,
+    ImageId, KeyName, MediaType, Metadata, Permission, SigningKey, Source, Timestamp, TokenHash,
+    TokenId, Variant, VariantName, VariantOptions, ZoneConfigs,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use store::Vault;
 use store::catalog::{AccountRecords, Record};
+
+use imports::{ImportSourceLine, import_source, import_source_line};
+use webhooks::{PendingLine, PolicyLine, WebhookLine};
+use webhooks::{pending, pending_line, policy, policy_line, webhook, webhook_line};
 
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
@@ -43,55 +49,6 @@ struct AccountLine {
     import_sources: Vec<ImportSourceLine>,
     #[serde(default)]
     pending: Vec<PendingLine>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct WebhookLine {
-    id: String,
-    name: String,
-    url: String,
-    /// Sealed as the keys are.
-    sealed: Option<String>,
-    created: i64,
-    last_success: Option<i64>,
-    last_failure: Option<i64>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct PolicyLine {
-    id: String,
-    name: String,
-    description: Option<String>,
-    enabled: bool,
-    webhooks: Vec<String>,
-    created: i64,
-    modified: i64,
-}
-
-#[derive(Serialize, Deserialize)]
-struct ImportSourceLine {
-    id: String,
-    name: String,
-    bucket: String,
-    endpoint: Option<String>,
-    region: String,
-    path_style: bool,
-    access_key_id: String,
-    /// Sealed as the keys are.
-    sealed: String,
-    created: i64,
-}
-
-#[derive(Serialize, Deserialize)]
-struct PendingLine {
-    policy: String,
-    webhook: String,
-    image: String,
-    creator: Option<String>,
-    /// Of an upload which succeeded; one which failed has a reason.
-    uploaded: Option<i64>,
-    reason: Option<String>,
-    happened: i64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -149,14 +106,6 @@ fn context(account: &AccountId, name: &KeyName) -> String {
         "backup of signing key {} of account {account}",
         name.as_str()
     )
-}
-
-fn webhook_context(account: &AccountId, id: &OpaqueId) -> String {
-    format!("backup of the secret of webhook {id} of account {account}")
-}
-
-fn import_context(account: &AccountId, id: &OpaqueId) -> String {
-    format!("backup of the secret of import source {id} of account {account}")
 }
 
 /// The record as one line, without its end.
@@ -264,180 +213,6 @@ fn account(line: AccountLine, vault: &Vault) -> Option<AccountRecords> {
         policies: policies.collect::<Option<_>>()?,
         import_sources,
         pending: pending.collect::<Option<_>>()?,
-    })
-}
-
-fn import_source_line(
-    account: &AccountId,
-    source: &ImportSource,
-    vault: &Vault,
-) -> ImportSourceLine {
-    let ImportSource {
-        id,
-        name,
-        bucket,
-        created,
-    } = source;
-    let ImportBucket {
-        name: bucket,
-        endpoint,
-        region,
-        path_style,
-        access_key_id,
-        secret_access_key,
-    } = bucket;
-    let sealed = vault.seal(secret_access_key.as_bytes(), &import_context(account, id));
-    ImportSourceLine {
-        id: id.to_string(),
-        name: name.clone(),
-        bucket: bucket.clone(),
-        endpoint: endpoint.clone(),
-        region: region.clone(),
-        path_style: *path_style,
-        access_key_id: access_key_id.clone(),
-        sealed: model::to_hex(&sealed),
-        created: created.micros(),
-    }
-}
-
-fn import_source(
-    account: &AccountId,
-    line: ImportSourceLine,
-    vault: &Vault,
-) -> Option<ImportSource> {
-    let id = OpaqueId::parse(&line.id)?;
-    let sealed = model::from_hex(&line.sealed)?;
-    let secret = vault.open(&sealed, &import_context(account, &id)).ok()?;
-    Some(ImportSource {
-        id,
-        name: line.name,
-        bucket: ImportBucket {
-            name: line.bucket,
-            endpoint: line.endpoint,
-            region: line.region,
-            path_style: line.path_style,
-            access_key_id: line.access_key_id,
-            secret_access_key: String::from_utf8(secret).ok()?,
-        },
-        created: Timestamp::from_micros(line.created),
-    })
-}
-
-fn webhook_line(account: &AccountId, webhook: &Webhook, vault: &Vault) -> WebhookLine {
-    let Webhook {
-        id,
-        name,
-        url,
-        secret,
-        created,
-        last_success,
-        last_failure,
-    } = webhook;
-    let seal = |secret: &String| vault.seal(secret.as_bytes(), &webhook_context(account, id));
-    WebhookLine {
-        id: id.as_str().to_owned(),
-        name: name.clone(),
-        url: url.clone(),
-        sealed: secret.as_ref().map(|secret| model::to_hex(&seal(secret))),
-        created: created.micros(),
-        last_success: last_success.map(Timestamp::micros),
-        last_failure: last_failure.map(Timestamp::micros),
-    }
-}
-
-fn webhook(account: &AccountId, line: WebhookLine, vault: &Vault) -> Option<Webhook> {
-    let id = OpaqueId::parse(&line.id)?;
-    let secret = match line.sealed {
-        Some(sealed) => {
-            let sealed = model::from_hex(&sealed)?;
-            let secret = vault.open(&sealed, &webhook_context(account, &id)).ok()?;
-            Some(String::from_utf8(secret).ok()?)
-        }
-        None => None,
-    };
-    Some(Webhook {
-        id,
-        name: line.name,
-        url: line.url,
-        secret,
-        created: Timestamp::from_micros(line.created),
-        last_success: line.last_success.map(Timestamp::from_micros),
-        last_failure: line.last_failure.map(Timestamp::from_micros),
-    })
-}
-
-fn policy_line(policy: &NotificationPolicy) -> PolicyLine {
-    let NotificationPolicy {
-        id,
-        name,
-        description,
-        enabled,
-        webhooks,
-        created,
-        modified,
-    } = policy;
-    PolicyLine {
-        id: id.as_str().to_owned(),
-        name: name.clone(),
-        description: description.clone(),
-        enabled: *enabled,
-        webhooks: webhooks.iter().map(ToString::to_string).collect(),
-        created: created.micros(),
-        modified: modified.micros(),
-    }
-}
-
-fn policy(line: PolicyLine) -> Option<NotificationPolicy> {
-    let webhooks = line.webhooks.iter().map(|id| OpaqueId::parse(id));
-    Some(NotificationPolicy {
-        id: OpaqueId::parse(&line.id)?,
-        name: line.name,
-        description: line.description,
-        enabled: line.enabled,
-        webhooks: webhooks.collect::<Option<_>>()?,
-        created: Timestamp::from_micros(line.created),
-        modified: Timestamp::from_micros(line.modified),
-    })
-}
-
-fn pending_line(pending: &Pending) -> PendingLine {
-    let Pending {
-        policy,
-        webhook,
-        end,
-    } = pending;
-    let UploadEnd {
-        image,
-        creator,
-        outcome,
-        happened,
-    } = end;
-    PendingLine {
-        policy: policy.to_string(),
-        webhook: webhook.to_string(),
-        image: image.as_str().to_owned(),
-        creator: creator.as_ref().map(|text| text.as_str().to_owned()),
-        uploaded: outcome.as_ref().ok().map(|uploaded| uploaded.micros()),
-        reason: outcome.as_ref().err().cloned(),
-        happened: happened.micros(),
-    }
-}
-
-fn pending(line: PendingLine) -> Option<Pending> {
-    let outcome = match (line.uploaded, line.reason) {
-        (Some(uploaded), None) => Ok(Timestamp::from_micros(uploaded)),
-        (None, Some(reason)) => Err(reason),
-        _ => return None,
-    };
-    Some(Pending {
-        policy: OpaqueId::parse(&line.policy)?,
-        webhook: OpaqueId::parse(&line.webhook)?,
-        end: UploadEnd {
-            image: ImageId::from_path(line.image),
-            creator: line.creator.and_then(Creator::from_stored),
-            outcome,
-            happened: Timestamp::from_micros(line.happened),
-        },
     })
 }
 
@@ -592,4 +367,123 @@ fn source(line: &SourceLine) -> Option<Source> {
         width: line.width,
         height: line.height,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use model::{
+        ImportBucket, ImportSource, NotificationPolicy, OpaqueId, Pending, UploadEnd, Webhook,
+    };
+
+    use super::*;
+
+    const AT: Timestamp = Timestamp::from_micros(1_234_567_890_123_456);
+
+    fn webhook(secret: Option<&str>, last: Option<Timestamp>) -> Webhook {
+        Webhook {
+            id: OpaqueId::generate(),
+            name: "hook \u{e9}".to_owned(),
+            url: "https://a.test/?x=1".to_owned(),
+            secret: secret.map(str::to_owned),
+            created: AT,
+            last_success: last,
+            last_failure: last.map(|last| last.before(std::time::Duration::from_secs(1))),
+        }
+    }
+
+    fn source(endpoint: Option<&str>) -> ImportSource {
+        ImportSource {
+            id: OpaqueId::generate(),
+            name: "old bucket".to_owned(),
+            bucket: ImportBucket {
+                name: "pictures".to_owned(),
+                endpoint: endpoint.map(str::to_owned),
+                region: "there".to_owned(),
+                path_style: endpoint.is_some(),
+                access_key_id: "AKIA".to_owned(),
+                secret_access_key: "open sesame 2".to_owned(),
+            },
+            created: AT,
+        }
+    }
+
+    fn records() -> AccountRecords {
+        let webhooks = vec![
+            webhook(Some("open sesame 1"), None),
+            webhook(None, Some(AT)),
+        ];
+        let policy = |description: Option<&str>, enabled| NotificationPolicy {
+            id: OpaqueId::generate(),
+            name: "uploads".to_owned(),
+            description: description.map(str::to_owned),
+            enabled,
+            webhooks: webhooks
+                .iter()
+                .rev()
+                .map(|webhook| webhook.id.clone())
+                .collect(),
+            created: AT,
+            modified: AT.after(std::time::Duration::from_secs(1)),
+        };
+        let policies = vec![policy(None, true), policy(Some("of users"), false)];
+        let pending = |outcome: Result<Timestamp, String>, creator: Option<&str>| Pending {
+            policy: policies[0].id.clone(),
+            webhook: webhooks[1].id.clone(),
+            end: UploadEnd {
+                image: ImageId::from_path("a/\u{e9}".to_owned()),
+                creator: creator.and_then(|text| Creator::from_stored(text.to_owned())),
+                outcome,
+                happened: AT,
+            },
+        };
+        AccountRecords {
+            account: Account {
+                id: AccountId::generate(),
+                hash: AccountHash::generate(),
+                name: "account".to_owned(),
+                created: AT,
+                config: AccountConfig::default(),
+            },
+            last_uploaded: AT,
+            variants: vec![Variant::public()],
+            keys: vec![SigningKey::generate(KeyName::default_name())],
+            tokens: Vec::new(),
+            pending: vec![
+                pending(Ok(AT), Some("x\0y")),
+                pending(Err("no image".to_owned()), None),
+            ],
+            import_sources: vec![source(None), source(Some("https://s3.test"))],
+            webhooks,
+            policies,
+        }
+    }
+
+    #[test]
+    fn an_account_is_read_as_it_was_written() {
+        let vault = Vault::from_key([7; 32]);
+        let record = Record::Account(records().into());
+        let line = write(&record, &vault).unwrap();
+        assert_eq!(read(&line, &vault), Some(record));
+        assert!(!line.contains("open sesame"), "{line}");
+        assert_eq!(read(&line, &Vault::from_key([8; 32])), None);
+    }
+
+    /// As versions before these kinds of records wrote it.
+    #[test]
+    fn a_line_of_an_earlier_version_is_read() {
+        let vault = Vault::from_key([7; 32]);
+        let mut records = records();
+        let line = write(&Record::Account(records.clone().into()), &vault).unwrap();
+        let mut line: Value = serde_json::from_str(&line).unwrap();
+        let fields = line.as_object_mut().unwrap();
+        for later in ["zones", "webhooks", "policies", "import_sources", "pending"] {
+            assert!(fields.remove(later).is_some(), "{later}");
+        }
+        records.webhooks.clear();
+        records.policies.clear();
+        records.import_sources.clear();
+        records.pending.clear();
+        let earlier = read(&line.to_string(), &vault);
+        assert_eq!(earlier, Some(Record::Account(records.into())));
+    }
 }
