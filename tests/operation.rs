@@ -580,3 +580,18 @@ async fn an_upload_is_told_although_the_server_dies_behind_its_answer() {
         messages = receiver.wait_for(messages.len() + 1).await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_address_of_a_webhook_is_in_no_log() {
+    let settings = Settings::new().set("allow-private-sources", "true");
+    let server = settings.set("log", "debug").start();
+    let url = format!("{}/alerting/v3/destinations/webhooks", server.account_url());
+    let hook = serde_json::json!({
+        "name": "hook", "url": "http://127.0.0.1:1/sesame?open=sesame", "secret": "sesame",
+    });
+    let request = client().post(url).bearer_auth(API_TOKEN).json(&hook);
+    assert_eq!(request.send().await.unwrap().status(), 400);
+    let log = server.terminate_for_log();
+    assert!(log.contains("a webhook cannot be reached"), "{log}");
+    assert!(!log.contains("sesame"), "{log}");
+}

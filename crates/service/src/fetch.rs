@@ -155,8 +155,10 @@ impl Fetcher {
         let response = answer
             .map_err(|_| FetchError::SilentHead)?
             .map_err(|error| {
-                tracing::debug!(%error, "a webhook cannot be reached");
-                FetchError::of(&error)
+                let reason = FetchError::of(&error);
+                // Its address may hold secrets.
+                tracing::debug!(error = %error.without_url(), "a webhook cannot be reached");
+                reason
             })?;
         let status = response.status();
         if status.is_success() {
