@@ -287,6 +287,67 @@ pub(crate) async fn a_job_which_ends_is_let_go(catalog: &dyn Catalog) {
     assert!(matches!(gone, Err(Error::NotFound)), "{gone:?}");
 }
 
+/// What `spoil` does is to a secret which then does not open: its job has failed, and the next one has its
+/// turn.
+async fn a_source_which_does_not_open_holds_up_no_other(
+    catalog: &dyn Catalog,
+    spoil: impl AsyncFnOnce(&str),
+) {
+    let (account, broken, first) = importing(catalog).await;
+    let good = source("good");
+    catalog
+        .insert_import_source(&account, &good, 9)
+        .await
+        .unwrap();
+    let second = job(&good, 4_001);
+    catalog
+        .insert_import_job(&account, &second, 9)
+        .await
+        .unwrap();
+    spoil(broken.id.as_str()).await;
+    assert!(claim(catalog, 1, HOUR).await.is_none());
+    assert_eq!(claim(catalog, 1, HOUR).await.unwrap().job.id, second.id);
+    let jobs = catalog.import_jobs(&account).await.unwrap();
+    assert_eq!(
+        (&jobs[1].id, jobs[1].state),
+        (&first.id, ImportState::Failed)
+    );
+    let words = jobs[1].error.as_deref().unwrap();
+    assert!(words.contains("does not open"), "{words}");
+    // It is listed all the same, and can be deleted.
+    assert_eq!(catalog.import_sources(&account).await.unwrap().len(), 2);
+    catalog
+        .delete_import_source(&account, &broken.id)
+        .await
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_sqlite_a_job_whose_source_does_not_open_has_failed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("catalog.sqlite");
+    let catalog = store::Sqlite::open(&path, store::Vault::from_key([7; 32])).await;
+    let spoil = async |id: &str| {
+        let other = rusqlite::Connection::open(&path).unwrap();
+        let sql = "UPDATE import_sources SET secret_access_key = x'0102' WHERE id = ?1";
+        assert_eq!(other.execute(sql, [id]).unwrap(), 1);
+    };
+    a_source_which_does_not_open_holds_up_no_other(&catalog.unwrap(), spoil).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_postgres_a_job_whose_source_does_not_open_has_failed() {
+    let Some(url) = crate::postgres::database() else {
+        return;
+    };
+    let catalog = crate::nodes::node(&url).await;
+    let spoil = async |id: &str| {
+        let sql = "UPDATE import_sources SET secret_access_key = '\\x0102' WHERE id";
+        crate::nodes::execute(&url, &format!("{sql} = '{id}'")).await;
+    };
+    a_source_which_does_not_open_holds_up_no_other(&catalog, spoil).await;
+}
+
 /// Whoever had a turn waits for the others.
 pub(crate) async fn jobs_take_turns(catalog: &dyn Catalog) {
     let (account, source, first) = importing(catalog).await;

@@ -237,7 +237,7 @@ async fn on_postgres_a_newer_or_foreign_schema_is_refused_and_kept() {
     assert!(refused.to_string().contains("leaves"), "{refused}");
 }
 
-async fn execute(url: &str, sql: &str) {
+pub(crate) async fn execute(url: &str, sql: &str) {
     let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls)
         .await
         .unwrap();
