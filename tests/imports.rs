@@ -575,7 +575,7 @@ async fn on_s3_a_command_which_is_interrupted_ends_its_import() {
         server: &server,
     };
     for number in 0..300 {
-        let bytes = picture::gif(&[0; 50_000]);
+        let bytes = picture::gif(&vec![0; 50_000]);
         bucket.put(&format!("{number:03}.gif"), bytes).await;
     }
     let mut command = server::program();
