@@ -38,8 +38,9 @@ soak: setup-build ## serve good and hostile clients for half an hour, and watch 
 	scripts/soak.sh
 
 .PHONY: durability
-durability: ## kill servers, moves, backups and restores 200 times each and look for what they lost
+durability: ## kill servers, moves, backups and restores 200 times each and look for what they lost; delete of a million
 	CALOTYPE_KILL_ROUNDS=200 cargo test --locked --test durability --test keeping kill -- --nocapture
+	CALOTYPE_MANY_IMAGES=1000 cargo test --workspace --locked --test catalog very_many -- --nocapture
 
 FUZZ_SECONDS ?= 300
 FUZZ_TARGETS ?=

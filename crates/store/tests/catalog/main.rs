@@ -10,6 +10,7 @@ mod images;
 mod imports;
 mod keys_and_variants;
 mod lists;
+mod many;
 mod model_based;
 mod nodes;
 mod notifications;
@@ -97,6 +98,7 @@ suite! {
     lists::values_of_every_kind_are_found,
     lists::an_unknown_account_lists_nothing,
     lists::standing_images_are_listed_once_under_writes,
+    many::a_tenth_of_very_many_images_is_deleted,
     races::one_of_many_inserts_wins,
     races::one_of_many_fillings_wins,
     races::one_of_many_keys_finds_place,
