@@ -5,6 +5,11 @@
 mod nodes;
 #[path = "imports/objects.rs"]
 mod objects;
+#[path = "imports/odd_buckets.rs"]
+mod odd_buckets;
+#[allow(dead_code, reason = "a part of it is used here")]
+#[path = "support/origin.rs"]
+mod origin;
 #[path = "support/picture.rs"]
 mod picture;
 #[path = "support/postgres.rs"]

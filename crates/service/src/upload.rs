@@ -240,6 +240,7 @@ impl Service {
             store::Error::Taken
                 | store::Error::Full
                 | store::Error::NotFound
+                | store::Error::Changed
                 | store::Error::DraftUsed
                 | store::Error::DraftExpired
                 | store::Error::ReservationLapsed

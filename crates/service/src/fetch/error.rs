@@ -60,6 +60,22 @@ fn status_text(status: u16) -> String {
 }
 
 impl FetchError {
+    /// Whether it may go better a little later.
+    pub(crate) const fn is_passing(self) -> bool {
+        match self {
+            Self::Status(status) => status == 429 || status >= 500,
+            Self::Name
+            | Self::Unreachable
+            | Self::Refused
+            | Self::SilentHead
+            | Self::SlowBody
+            | Self::Broken
+            | Self::Truncated
+            | Self::Busy => true,
+            _ => false,
+        }
+    }
+
     /// What went wrong with a request, from the chain of causes.
     pub(super) fn of(error: &reqwest::Error) -> Self {
         let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);

@@ -11,6 +11,7 @@ use reqwest::header::HeaderMap;
 use serde::Deserialize;
 
 use crate::fetch::{Errand, Fetched};
+use crate::memory::Memory;
 use crate::{FetchError, Fetcher};
 
 /// An object as it is listed.
@@ -21,8 +22,8 @@ pub(super) struct Listed {
     pub(super) etag: Option<String>,
     pub(super) bytes: u64,
     pub(super) modified: Timestamp,
-    /// Whether its bytes must be restored from an archive first.
-    pub(super) is_archived: bool,
+    /// Whether it is in a storage class whose objects may have to be restored from an archive first.
+    pub(super) may_be_archived: bool,
 }
 
 /// Why a bucket or an object is not read.
@@ -64,8 +65,11 @@ const PAUSES: [Duration; 3] = [
     Duration::from_secs(8),
 ];
 
-/// Storage classes whose objects cannot be read at once.
-const ARCHIVES: [&str; 2] = ["GLACIER", "DEEP_ARCHIVE"];
+/// Storage classes whose objects cannot be read until they are restored, and then keep the class.
+const ARCHIVES: [&str; 3] = ["GLACIER", "DEEP_ARCHIVE", "INTELLIGENT_TIERING"];
+
+/// Lists of a row in which there is no key which objects have.
+const EMPTY_LISTS_MAX: usize = 1_000;
 
 /// Reads a bucket.
 pub(super) struct Reader<'a> {
@@ -73,6 +77,8 @@ pub(super) struct Reader<'a> {
     pub(super) bucket: &'a ImportBucket,
     /// How long one request may take.
     pub(super) time: Duration,
+    /// In which its lists are counted.
+    pub(super) memory: &'a Memory,
 }
 
 impl Reader<'_> {
@@ -84,16 +90,36 @@ impl Reader<'_> {
         after: &str,
         limit: usize,
     ) -> Result<Objects, Failure> {
-        let mut url = self.base()?;
-        let mut query = format!("encoding-type=url&list-type=2&max-keys={limit}");
-        for (name, value) in [("prefix", root), ("start-after", after)] {
-            if !value.is_empty() {
-                query = format!("{query}&{name}={}", utf8_percent_encode(value, ENCODED));
+        let mut objects = Objects::default();
+        let mut token: Option<String> = None;
+        for _ in 0..EMPTY_LISTS_MAX {
+            let limit = limit.to_string();
+            let place = match &token {
+                Some(token) => ("continuation-token", token.as_str()),
+                None => ("start-after", after),
+            };
+            let mut wishes = [
+                ("encoding-type", "url"),
+                ("list-type", "2"),
+                ("max-keys", limit.as_str()),
+                ("prefix", root),
+                place,
+            ];
+            // As signatures want it.
+            wishes.sort_unstable();
+            let wishes = wishes.iter().filter(|(_, value)| !value.is_empty());
+            let query: Vec<_> = wishes
+                .map(|(name, value)| format!("{name}={}", utf8_percent_encode(value, ENCODED)))
+                .collect();
+            let mut url = self.base()?;
+            url.set_query(Some(&query.join("&")));
+            let bytes = self.get(url, LIST_BYTES_MAX, Some(self.memory)).await?;
+            (objects, token) = read_list(&bytes)?;
+            // Else there was nothing but keys which are passed over.
+            if !objects.listed.is_empty() || !objects.are_more || token.is_none() {
+                break;
             }
         }
-        url.set_query(Some(&query));
-        let bytes = self.get(url, LIST_BYTES_MAX).await?;
-        let mut objects = read_list(&bytes)?;
         if objects.listed.len() > limit {
             objects.listed.truncate(limit);
             objects.are_more = true;
@@ -129,7 +155,8 @@ impl Reader<'_> {
         if url.path() != path {
             return Ok(None);
         }
-        self.get(url, bytes_max).await.map(Some)
+        // Whoever asks has been admitted with them.
+        self.get(url, bytes_max, None).await.map(Some)
     }
 
     /// The address of the bucket, with a slash at its end.
@@ -151,17 +178,27 @@ impl Reader<'_> {
     }
 
     /// Again, after a while, where the store is busy or the connection breaks.
-    async fn get(&self, url: Url, bytes_max: u64) -> Result<Bytes, FetchError> {
+    async fn get(
+        &self,
+        url: Url,
+        bytes_max: u64,
+        memory: Option<&Memory>,
+    ) -> Result<Bytes, FetchError> {
         for pause in PAUSES {
-            match self.get_once(url.clone(), bytes_max).await {
-                Err(error) if is_passing(error) => tokio::time::sleep(pause).await,
+            match self.get_once(url.clone(), bytes_max, memory).await {
+                Err(error) if error.is_passing() => tokio::time::sleep(pause).await,
                 fetched => return fetched,
             }
         }
-        self.get_once(url, bytes_max).await
+        self.get_once(url, bytes_max, memory).await
     }
 
-    async fn get_once(&self, url: Url, bytes_max: u64) -> Result<Bytes, FetchError> {
+    async fn get_once(
+        &self,
+        url: Url,
+        bytes_max: u64,
+        memory: Option<&Memory>,
+    ) -> Result<Bytes, FetchError> {
         let ImportBucket {
             region,
             access_key_id,
@@ -182,7 +219,7 @@ impl Reader<'_> {
             bytes_max,
             head_timeout: self.time,
             body_timeout: self.time,
-            memory: None,
+            memory,
         };
         match self.fetcher.run(errand).await? {
             Fetched::Answer(answer) => Ok(answer.bytes),
@@ -191,16 +228,9 @@ impl Reader<'_> {
     }
 }
 
-fn is_passing(error: FetchError) -> bool {
-    match error {
-        FetchError::Status(status) => status == 429 || status >= 500,
-        FetchError::Refused | FetchError::Broken | FetchError::Truncated | FetchError::Busy => true,
-        _ => false,
-    }
-}
-
-/// Reads an answer to `ListObjectsV2`. Keys which no object of S3 has are passed over.
-fn read_list(bytes: &[u8]) -> Result<Objects, Failure> {
+/// Reads an answer to `ListObjectsV2`, and what names the next one. Keys which no object of S3 has are
+/// passed over.
+fn read_list(bytes: &[u8]) -> Result<(Objects, Option<String>), Failure> {
     let unreadable = Failure::List("cannot be read");
     let text = std::str::from_utf8(bytes).map_err(|_| unreadable)?;
     // The parser takes any root for it.
@@ -235,13 +265,14 @@ fn read_list(bytes: &[u8]) -> Result<Objects, Failure> {
                 .filter(|etag| etag.len() <= ETAG_BYTES_MAX && !etag.contains('\0')),
             bytes: found.size,
             modified: modified.unwrap_or(Timestamp::from_micros(0)),
-            is_archived: ARCHIVES.contains(&class.as_str()),
+            may_be_archived: ARCHIVES.contains(&class.as_str()),
         })
     });
-    Ok(Objects {
+    let objects = Objects {
         listed: listed.collect(),
         are_more: list.is_truncated,
-    })
+    };
+    Ok((objects, list.next_continuation_token))
 }
 
 /// A key of a list with `encoding-type=url`, in which a blank is `+` or `%20`.
@@ -256,6 +287,7 @@ fn decoded(key: &str) -> Option<String> {
 struct ListBucketResult {
     is_truncated: bool,
     encoding_type: Option<String>,
+    next_continuation_token: Option<String>,
     #[serde(default)]
     contents: Vec<Contents>,
 }
@@ -290,7 +322,8 @@ mod tests {
     fn list(contents: &str) -> String {
         format!(
             "<?xml version=\"1.0\"?>\n<ListBucketResult xmlns=\"http://s3.amazonaws.com/doc/\">\
-             <EncodingType>url</EncodingType><IsTruncated>true</IsTruncated>{contents}\
+             <EncodingType>url</EncodingType><IsTruncated>true</IsTruncated>\
+             <NextContinuationToken>next one</NextContinuationToken>{contents}\
              </ListBucketResult>"
         )
     }
@@ -311,8 +344,9 @@ mod tests {
             contents("%ff", ""),
             contents("c%26", "<StorageClass>DEEP_ARCHIVE</StorageClass>"),
         ];
-        let objects = read_list(list(&all.concat()).as_bytes()).unwrap();
+        let (objects, next) = read_list(list(&all.concat()).as_bytes()).unwrap();
         assert!(objects.are_more);
+        assert_eq!(next.as_deref(), Some("next one"));
         let keys: Vec<_> = objects
             .listed
             .iter()
@@ -324,7 +358,7 @@ mod tests {
         };
         assert_eq!((first.bytes, first.etag.as_deref()), (7, Some("\"e\"")));
         assert_eq!(first.modified.to_string(), "2026-01-02T03:04:05.678Z");
-        assert!(archived.is_archived && !first.is_archived);
+        assert!(archived.may_be_archived && !first.may_be_archived);
     }
 
     #[test]

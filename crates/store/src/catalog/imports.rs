@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use model::{
-    AccountId, Image, ImageId, ImportCounts, ImportEntry, ImportJob, ImportSource, ImportState,
-    ImportedObject, OpaqueId, Timestamp,
+    AccountId, BlobKey, Image, ImageId, ImportCounts, ImportEntry, ImportJob, ImportOutcome,
+    ImportSource, ImportState, ImportedObject, OpaqueId, Timestamp,
 };
 
 use super::Corrupt;
@@ -84,8 +84,8 @@ pub trait Imports: Send + Sync {
         images: Vec<ImageId>,
     ) -> Result<Vec<ImportedObject>, Error>;
 
-    /// Notes a step and keeps the job for another `time`. Whether it was still the holder's to go on
-    /// with; else nothing is noted.
+    /// Notes a step and keeps the job for another `time`. Whether it is the holder's to go on with. What was
+    /// done before it was aborted is noted too, and of one which somebody else holds nothing is.
     async fn advance_import_job(
         &self,
         claimed: &ClaimedImport,
@@ -102,15 +102,23 @@ pub trait Imports: Send + Sync {
         now: Timestamp,
     ) -> Result<(), Error>;
 
-    /// Gives back what those hold whose names begin so, for others to go on with at once.
+    /// Gives a job back of which all is noted, for others to have their turn.
+    async fn yield_import_job(&self, claimed: &ClaimedImport) -> Result<(), Error>;
+
+    /// Gives back what those hold whose names begin so, for others to go on with at once. They may have done
+    /// more than is noted.
     async fn release_import_jobs(&self, holders: &[u8]) -> Result<(), Error>;
 
-    /// As `Catalog::insert_image`, in the place of the image or draft of this id, if there is one, whose
-    /// blob is released from `not_before` on. At no moment is there none, and no limit is asked for then.
-    async fn replace_image(
+    /// As `Catalog::insert_image`, as long as the job is the holder's; `NotFound` if it is not.
+    ///
+    /// With the blob of an image, in the place of the image which has it: `Changed` if it is gone or another
+    /// one is there. Its blob is released from `not_before` on. At no moment is there none, and no limit is
+    /// asked for.
+    async fn insert_imported_image(
         &self,
-        account: &AccountId,
+        claimed: &ClaimedImport,
         image: Image,
+        replaced: Option<BlobKey>,
         images_max: Option<u64>,
         not_before: Timestamp,
     ) -> Result<Image, Error>;
@@ -120,7 +128,24 @@ pub trait Imports: Send + Sync {
 pub(super) const JOBS_KEPT: u32 = 100;
 
 /// Lines in the log of one job; what comes after is only counted.
-pub(super) const LOG_MAX: u64 = 10_000;
+const LOG_MAX: u64 = 10_000;
+
+/// Of those, what did not fail has half, so that failures are not lost among it.
+const LOG_MAX_GOOD: u64 = LOG_MAX / 2;
+
+/// The entries for which there is room behind so many lines.
+pub(super) fn loggable(lines: u64, entries: &[ImportEntry]) -> impl Iterator<Item = &ImportEntry> {
+    let mut lines = lines;
+    entries.iter().filter(move |entry| {
+        let max = match entry.outcome {
+            ImportOutcome::Failed => LOG_MAX,
+            ImportOutcome::Imported | ImportOutcome::Skipped => LOG_MAX_GOOD,
+        };
+        let has_room = lines < max;
+        lines += u64::from(has_room);
+        has_room
+    })
+}
 
 /// Rows which are deleted in one go.
 pub(super) const DELETED_AT_ONCE: u32 = 5_000;
@@ -140,7 +165,7 @@ pub struct ClaimedImport {
     pub job: ImportJob,
     /// The key of the last object which was looked at; empty at the beginning.
     pub after: String,
-    /// Whether somebody else had begun, who may have done more than was noted.
+    /// Whether somebody had it and did not give it back, who may have done more than was noted.
     pub is_taken_over: bool,
     /// How often it was claimed since it last got on, this time included.
     pub claims: u32,

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use model::{
-    AccountId, BlobKey, ImportBucket, ImportCounts, ImportEntry, ImportJob, ImportOutcome,
+    AccountId, BlobKey, Image, ImportBucket, ImportCounts, ImportEntry, ImportJob, ImportOutcome,
     ImportSource, ImportState, ImportedObject, OpaqueId, Timestamp,
 };
 use store::catalog::{ClaimedImport, ImportStep};
@@ -359,7 +359,9 @@ pub(crate) async fn jobs_take_turns(catalog: &dyn Catalog) {
     for expected in [&first, &second, &first, &second] {
         let claimed = claim(catalog, 1, HOUR).await.unwrap();
         assert_eq!(claimed.job.id, expected.id);
-        catalog.release_import_jobs(&claimed.holder).await.unwrap();
+        // Whoever gives it back has noted all of it.
+        assert!(!claimed.is_taken_over);
+        catalog.yield_import_job(&claimed).await.unwrap();
     }
 }
 
@@ -384,15 +386,20 @@ pub(crate) async fn a_job_goes_with_its_account(catalog: &dyn Catalog) {
 }
 
 pub(crate) async fn an_image_takes_the_place_of_another(catalog: &dyn Catalog) {
-    let account = new_account(catalog).await;
+    let (account, _, job) = importing(catalog).await;
+    let claimed = &claim(catalog, 1, HOUR).await.unwrap();
     let mut first = image("a");
     first.creator = crate::fixtures::creator("ann");
     let first = upload(catalog, &account, first).await;
+    let there = |image| Some(blob(image));
     let next = image("a");
+    let put = async |image: &Image, replaced, images_max| {
+        let inserted =
+            catalog.insert_imported_image(claimed, image.clone(), replaced, images_max, at(1));
+        inserted.await
+    };
     // Without its reservation nothing happens.
-    let lapsed = catalog
-        .replace_image(&account, next.clone(), None, LATE)
-        .await;
+    let lapsed = put(&next, there(&first), None).await;
     assert!(
         matches!(lapsed, Err(Error::ReservationLapsed)),
         "{lapsed:?}"
@@ -400,11 +407,23 @@ pub(crate) async fn an_image_takes_the_place_of_another(catalog: &dyn Catalog) {
     let found = catalog.image(&account, &first.id).await.unwrap();
     assert_eq!(found.as_ref(), Some(&first));
     reserve(catalog, next.source.as_ref().unwrap()).await;
+    // Nor in the place of another one, of none, or of a draft.
+    let taken = put(&next, None, None).await;
+    assert!(matches!(taken, Err(Error::Taken)), "{taken:?}");
+    let awaited = crate::fixtures::draft("awaited", LATE);
+    upload(catalog, &account, awaited.clone()).await;
+    for id in ["a", "nothing", "awaited"] {
+        let mut next = next.clone();
+        next.id = crate::fixtures::id(id);
+        let changed = put(&next, Some(BlobKey::generate()), None).await;
+        assert!(matches!(changed, Err(Error::Changed)), "{id} {changed:?}");
+    }
+    let found = catalog.image(&account, &awaited.id).await.unwrap();
+    assert!(found.unwrap().is_draft());
+    let found = catalog.image(&account, &first.id).await.unwrap();
+    assert_eq!(found.as_ref(), Some(&first));
     // An account which is full has the same number afterwards.
-    let stored = catalog
-        .replace_image(&account, next.clone(), Some(1), at(1))
-        .await;
-    let stored = stored.unwrap();
+    let stored = put(&next, there(&first), Some(1)).await.unwrap();
     assert!(stored.uploaded > first.uploaded);
     let found = catalog.image(&account, &first.id).await.unwrap();
     assert_eq!(found.as_ref(), Some(&stored));
@@ -418,10 +437,97 @@ pub(crate) async fn an_image_takes_the_place_of_another(catalog: &dyn Catalog) {
     // Where there is none, it is the first.
     let new = image("new");
     reserve(catalog, new.source.as_ref().unwrap()).await;
-    let full = catalog
-        .replace_image(&account, new.clone(), Some(1), at(1))
-        .await;
+    let full = put(&new, None, Some(1)).await;
     assert!(matches!(full, Err(Error::Full)), "{full:?}");
-    let stored = catalog.replace_image(&account, new, Some(2), at(1)).await;
-    stored.unwrap();
+    put(&new, None, Some(9)).await.unwrap();
+
+    // Whoever does not hold the job any more stores nothing.
+    catalog
+        .abort_import_job(&account, &job.id, at(8_000))
+        .await
+        .unwrap();
+    let (late, next) = (image("late"), image("a"));
+    for image in [&late, &next] {
+        reserve(catalog, image.source.as_ref().unwrap()).await;
+    }
+    for lost in [
+        put(&late, None, None).await,
+        put(&next, there(&stored), None).await,
+    ] {
+        assert!(matches!(lost, Err(Error::NotFound)), "{lost:?}");
+    }
+    assert_eq!(catalog.image(&account, &late.id).await.unwrap(), None);
+    let found = catalog.image(&account, &first.id).await.unwrap();
+    assert_eq!(found.as_ref(), Some(&stored));
+}
+
+/// What was done until then is noted, and what others did of it is not.
+pub(crate) async fn what_was_done_of_an_aborted_job_counts(catalog: &dyn Catalog) {
+    let (account, _, job) = importing(catalog).await;
+    let stale = claim(catalog, 1, Duration::ZERO).await.unwrap();
+    let claimed = claim(catalog, 2, HOUR).await.unwrap();
+    assert!(claimed.is_taken_over);
+    catalog
+        .abort_import_job(&account, &job.id, at(8_000))
+        .await
+        .unwrap();
+    let counts = ImportCounts {
+        found: 1,
+        imported: 1,
+        ..ImportCounts::default()
+    };
+    let step = ImportStep {
+        counts,
+        entries: vec![entry("a/1", ImportOutcome::Imported)],
+        objects: vec![object("a/1")],
+        ..ImportStep::default()
+    };
+    for holder in [&stale, &claimed] {
+        let goes_on = catalog.advance_import_job(holder, step.clone(), HOUR);
+        assert!(!goes_on.await.unwrap());
+    }
+    let noted = &catalog.import_jobs(&account).await.unwrap()[0];
+    assert_eq!((noted.state, noted.counts), (ImportState::Aborted, counts));
+    let log = catalog.import_log(&account, &job.id, 0, 9).await.unwrap();
+    assert_eq!(log.len(), 1);
+    let known = catalog.imported_objects(&claimed, vec![id("a/1")]).await;
+    assert_eq!(known.unwrap().len(), 1);
+}
+
+/// A log which is full of what went well has room for what did not.
+pub(crate) async fn failures_are_logged_behind_everything_else(catalog: &dyn Catalog) {
+    let (account, source, job) = importing(catalog).await;
+    let claimed = claim(catalog, 1, HOUR).await.unwrap();
+    for (outcome, count) in [
+        (ImportOutcome::Imported, 4_999),
+        (ImportOutcome::Skipped, 2),
+        (ImportOutcome::Failed, 5_001),
+        (ImportOutcome::Imported, 1),
+    ] {
+        let step = ImportStep {
+            entries: vec![entry("a", outcome); count],
+            ..ImportStep::default()
+        };
+        let goes_on = catalog.advance_import_job(&claimed, step, HOUR);
+        assert!(goes_on.await.unwrap());
+    }
+    let lines = catalog.import_log(&account, &job.id, 4_998, 99_999).await;
+    let outcomes: Vec<_> = lines
+        .unwrap()
+        .into_iter()
+        .map(|(number, entry)| (number, entry.outcome))
+        .collect();
+    assert_eq!(outcomes.len(), 5_002);
+    assert_eq!(outcomes[0], (4_999, ImportOutcome::Imported));
+    assert_eq!(outcomes[1], (5_000, ImportOutcome::Skipped));
+    assert_eq!(outcomes[2], (5_001, ImportOutcome::Failed));
+    assert_eq!(outcomes[5_001], (10_000, ImportOutcome::Failed));
+    // All of it goes with the source, in more than one step.
+    let ended = catalog.end_import_job(&claimed, ImportState::Completed, None, at(9_000));
+    ended.await.unwrap();
+    catalog
+        .delete_import_source(&account, &source.id)
+        .await
+        .unwrap();
+    assert_eq!(catalog.import_jobs(&account).await.unwrap(), []);
 }

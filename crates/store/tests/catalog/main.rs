@@ -109,6 +109,8 @@ suite! {
     imports::jobs_take_turns,
     imports::a_job_goes_with_its_account,
     imports::an_image_takes_the_place_of_another,
+    imports::what_was_done_of_an_aborted_job_counts,
+    imports::failures_are_logged_behind_everything_else,
     notifications::webhooks_are_kept_and_listed_oldest_first,
     notifications::a_policy_changes_only_from_what_it_is,
     notifications::the_end_of_a_draft_is_noted_with_it,

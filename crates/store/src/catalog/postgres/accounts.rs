@@ -139,7 +139,7 @@ pub(super) async fn mark_deleted(connection: &Connection, id: &AccountId) -> Res
         DELETE_VARIANTS,
         notifications::DELETE_POLICIES,
         notifications::DELETE_WEBHOOKS,
-        imports::DELETE_SOURCES,
+        imports::ABORT_ALL,
     ] {
         connection.execute(sql, &[&pk]).await?;
     }
@@ -151,6 +151,9 @@ pub(super) async fn purge(connection: &Connection, pk: i64, limit: u32) -> Resul
     // One node after the other.
     if connection.query_opt(LOCK_DELETED, &[&pk]).await?.is_none() {
         return Ok(Purge::Finished);
+    }
+    if imports::delete_any(connection, pk).await? {
+        return Ok(Purge::Unfinished);
     }
     let found = connection
         .query(SOME_IMAGES, &[&pk, &i64::from(limit)])

@@ -6,17 +6,18 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::FutureExt as _;
 use model::{
-    AccountId, Image, ImageId, ImportBucket, ImportCounts, ImportEntry, ImportJob, ImportOutcome,
-    ImportSource, ImportState, ImportedObject, OpaqueId, Timestamp,
+    AccountId, BlobKey, Image, ImageId, ImportBucket, ImportCounts, ImportEntry, ImportJob,
+    ImportOutcome, ImportSource, ImportState, ImportedObject, OpaqueId, Timestamp,
 };
 use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
 
 use super::changes::Change;
 use super::pool::Connection;
-use super::{Corrupt, Postgres, images, rows, statements, taken_or, work};
+use super::{Corrupt, Postgres, Writing, images, rows, statements, taken_or, work};
 use crate::Error;
 use crate::catalog::imports::{
-    ClaimedImport, DELETED_AT_ONCE, ImportStep, Imports, JOBS_KEPT, LOG_MAX, SEALED, seal, unseal,
+    ClaimedImport, DELETED_AT_ONCE, ImportStep, Imports, JOBS_KEPT, SEALED, loggable, seal, unseal,
 };
 use crate::catalog::notifications::opaque_id;
 
@@ -54,7 +55,12 @@ statements! {
     DELETE_OBJECTS =
         "DELETE FROM import_objects WHERE source = $1
              AND image_hash IN (SELECT image_hash FROM import_objects WHERE source = $1 LIMIT $2)";
+    DELETE_LINES =
+        "DELETE FROM import_log WHERE (job, number) IN (
+             SELECT job, number FROM import_log
+             WHERE job IN (SELECT pk FROM import_jobs WHERE source = $1) LIMIT $2)";
     DELETE_SOURCE = "DELETE FROM import_sources WHERE pk = $1";
+    A_SOURCE = "SELECT pk FROM import_sources WHERE account = $1 LIMIT 1";
     JOBS = concat!(
         "SELECT ", job_columns!(), "
          FROM import_jobs JOIN import_sources ON import_sources.pk = source
@@ -86,16 +92,17 @@ statements! {
         "SELECT EXISTS (SELECT 1 FROM import_jobs
          WHERE state IN ('pending', 'running') AND lapses <= clock_timestamp())";
     CLAIM =
-        "UPDATE import_jobs
-         SET state = 'running', holder = $1,
-             lapses = clock_timestamp() + $2 * interval '1 millisecond',
-             started = coalesce(started, $3), turn = clock_timestamp(), claims = claims + 1
-         WHERE pk = (
-             SELECT pk FROM import_jobs
+        "WITH next AS MATERIALIZED (
+             SELECT pk, holder FROM import_jobs
              WHERE state IN ('pending', 'running') AND lapses <= clock_timestamp()
              ORDER BY turn, pk LIMIT 1
              FOR UPDATE SKIP LOCKED)
-         RETURNING pk, claims, claims > 1 OR after_key <> ''";
+         UPDATE import_jobs
+         SET state = 'running', holder = $1,
+             lapses = clock_timestamp() + $2 * interval '1 millisecond',
+             started = coalesce(started, $3), turn = clock_timestamp(), claims = claims + 1
+         FROM next WHERE import_jobs.pk = next.pk
+         RETURNING import_jobs.pk, claims, next.holder IS NOT NULL";
     CLAIMED = concat!(
         "SELECT import_jobs.pk, source, accounts.id, after_key, ", source_columns!(), ", ",
         job_columns!(), "
@@ -113,7 +120,8 @@ statements! {
              found = found + $5, imported = imported + $6, skipped = skipped + $7,
              failed = failed + $8,
              claims = CASE WHEN $3::text IS NULL THEN claims ELSE 0 END
-         WHERE pk = $1 AND holder = $2 AND state = 'running'";
+         WHERE pk = $1 AND holder = $2 AND state IN ('running', 'aborted')
+         RETURNING state = 'running'";
     LINES = "SELECT coalesce(max(number), 0) FROM import_log WHERE job = $1";
     INSERT_LINES =
         "INSERT INTO import_log (job, number, key, outcome, reason)
@@ -132,10 +140,20 @@ statements! {
         "UPDATE import_jobs SET state = $3, error = $4, finished = $5
          WHERE pk = $1 AND holder = $2 AND state = 'running'";
     FAIL = "UPDATE import_jobs SET state = 'failed', error = $2, finished = $3 WHERE pk = $1";
+    YIELD =
+        "UPDATE import_jobs SET holder = NULL, lapses = '-infinity'
+         WHERE pk = $1 AND holder = $2 AND state = 'running'";
     LET_GO =
         "UPDATE import_jobs SET lapses = '-infinity'
          WHERE substring(holder FROM 1 FOR length($1::bytea)) = $1::bytea AND state = 'running'";
+    // Until the image is there, so that it was not before it was aborted.
+    KEEP_CLAIM =
+        "SELECT 1 FROM import_jobs WHERE pk = $1 AND holder = $2 AND state = 'running' FOR SHARE";
     pub(super) DELETE_SOURCES = "DELETE FROM import_sources WHERE account = $1";
+    pub(super) ABORT_ALL =
+        "UPDATE import_jobs SET state = 'aborted'
+         WHERE source IN (SELECT pk FROM import_sources WHERE account = $1)
+             AND state IN ('pending', 'running')";
 }
 
 #[async_trait]
@@ -430,6 +448,23 @@ impl Imports for Postgres {
         .await
     }
 
+    async fn yield_import_job(&self, claimed: &ClaimedImport) -> Result<(), Error> {
+        self.write(
+            Change::Nothing,
+            work!(
+                [claimed]
+                    | writing
+                    | async move {
+                        let asked: [&(dyn ToSql + Sync); 2] =
+                            [&claimed.number, &claimed.holder.as_slice()];
+                        writing.connection.execute(YIELD, &asked).await?;
+                        Ok(())
+                    }
+            ),
+        )
+        .await
+    }
+
     async fn release_import_jobs(&self, holders: &[u8]) -> Result<(), Error> {
         let holders = holders.to_vec();
         self.write(
@@ -446,31 +481,61 @@ impl Imports for Postgres {
         .await
     }
 
-    async fn replace_image(
+    async fn insert_imported_image(
         &self,
-        account: &AccountId,
+        claimed: &ClaimedImport,
         image: Image,
+        replaced: Option<BlobKey>,
         images_max: Option<u64>,
         not_before: Timestamp,
     ) -> Result<Image, Error> {
+        let place = Place {
+            replaced,
+            images_max,
+            not_before,
+        };
         self.write(
-            Change::Image(account.clone(), image.id.clone()),
-            work!(
-                [account, image]
-                    | writing
-                    | async move {
-                        let deleted = images::delete(writing, &account, &image.id, not_before);
-                        let images_max = match deleted.await {
-                            Ok(_) => None,
-                            Err(Error::NotFound) => images_max,
-                            Err(error) => return Err(error),
-                        };
-                        images::insert(writing, &account, image, images_max).await
-                    }
-            ),
+            Change::Image(claimed.account.clone(), image.id.clone()),
+            work!([claimed, image, place] | writing | insert(writing, &claimed, image, place)),
         )
         .await
     }
+}
+
+/// Where an imported image comes.
+#[derive(Clone)]
+struct Place {
+    replaced: Option<BlobKey>,
+    images_max: Option<u64>,
+    not_before: Timestamp,
+}
+
+async fn insert(
+    writing: &Writing<'_>,
+    claimed: &ClaimedImport,
+    image: Image,
+    place: Place,
+) -> Result<Image, Error> {
+    let account = &claimed.account;
+    let images_max = match place.replaced {
+        Some(replaced) => {
+            let deleted = images::delete(writing, account, &image.id, place.not_before).await;
+            let there = match deleted {
+                Err(Error::NotFound) => return Err(Error::Changed),
+                deleted => deleted?.source,
+            };
+            if there.is_none_or(|source| source.blob != replaced) {
+                return Err(Error::Changed);
+            }
+            None
+        }
+        None => place.images_max,
+    };
+    let inserted = images::insert(writing, account, image, images_max).await?;
+    // The account is locked before the job, as whoever deletes the account does it.
+    let asked: [&(dyn ToSql + Sync); 2] = [&claimed.number, &claimed.holder.as_slice()];
+    let kept = writing.connection.query_opt(KEEP_CLAIM, &asked).await?;
+    kept.map(|_| inserted).ok_or(Error::NotFound)
 }
 
 pub(super) async fn sources(
@@ -526,13 +591,27 @@ async fn delete_source(
     if connection.query_one(IS_OPEN, &[&pk]).await?.try_get(0)? {
         return Err(Error::InUse);
     }
+    delete_some(connection, pk).await
+}
+
+/// Deletes something of a source, and the source when nothing else is left. Whether it is gone.
+async fn delete_some(connection: &Connection, pk: i64) -> Result<bool, Error> {
     let limit = i64::from(DELETED_AT_ONCE);
-    let deleted = connection.execute(DELETE_OBJECTS, &[&pk, &limit]).await?;
-    if deleted == u64::from(DELETED_AT_ONCE) {
-        return Ok(false);
+    for sql in [DELETE_OBJECTS, DELETE_LINES] {
+        if connection.execute(sql, &[&pk, &limit]).await? == u64::from(DELETED_AT_ONCE) {
+            return Ok(false);
+        }
     }
     connection.execute(DELETE_SOURCE, &[&pk]).await?;
     Ok(true)
+}
+
+/// Deletes something of a source of an account. `false` if it has none.
+pub(super) async fn delete_any(connection: &Connection, account: i64) -> Result<bool, Error> {
+    match connection.query_opt(A_SOURCE, &[&account]).await? {
+        Some(row) => delete_some(connection, row.try_get(0)?).await.map(|_| true),
+        None => Ok(false),
+    }
 }
 
 async fn insert_job(
@@ -579,7 +658,7 @@ async fn advance(
     } = step.counts;
     let millis = time.as_secs_f64() * 1_000.0;
     let advanced = connection
-        .execute(
+        .query_opt(
             ADVANCE,
             &[
                 &claimed.number,
@@ -593,9 +672,10 @@ async fn advance(
             ],
         )
         .await?;
-    if advanced == 0 {
+    let Some(advanced) = advanced else {
         return Ok(false);
-    }
+    };
+    let goes_on: bool = advanced.try_get(0)?;
     if !step.objects.is_empty() {
         let objects = step.objects.iter();
         let hashes: Vec<Vec<u8>> = objects
@@ -630,13 +710,12 @@ async fn advance(
             .await?;
     }
     if step.entries.is_empty() {
-        return Ok(true);
+        return Ok(goes_on);
     }
     let row = connection.query_one(LINES, &[&claimed.number]).await?;
     let last: i64 = row.try_get(0)?;
-    let room = LOG_MAX.saturating_sub(rows::count(last));
-    let room = usize::try_from(room).unwrap_or(usize::MAX);
-    let entries = step.entries.iter().take(room);
+    let entries: Vec<_> = loggable(rows::count(last), &step.entries).collect();
+    let entries = entries.iter();
     let keys: Vec<&str> = entries.clone().map(|entry| entry.key.as_str()).collect();
     let outcomes: Vec<&str> = entries
         .clone()
@@ -649,7 +728,7 @@ async fn advance(
             &[&claimed.number, &last, &keys, &outcomes, &reasons],
         )
         .await?;
-    Ok(true)
+    Ok(goes_on)
 }
 
 async fn source_pk(connection: &Connection, account: i64, id: &OpaqueId) -> Result<i64, Error> {

@@ -131,7 +131,7 @@ pub(super) fn mark_deleted(writing: &Writing<'_>, id: &AccountId) -> Result<i64,
         DELETE_VARIANTS,
         notifications::DELETE_POLICIES,
         notifications::DELETE_WEBHOOKS,
-        imports::DELETE_SOURCES,
+        imports::ABORT_ALL,
     ] {
         connection.prepare_cached(sql)?.execute([pk])?;
     }
@@ -141,6 +141,9 @@ pub(super) fn mark_deleted(writing: &Writing<'_>, id: &AccountId) -> Result<i64,
 /// Deletes up to `limit` images of a deleted account, and the account after the last of them.
 pub(super) fn purge(writing: &Writing<'_>, pk: i64, limit: u32) -> Result<Purge, Error> {
     let connection = writing.connection;
+    if imports::delete_any(connection, pk)? {
+        return Ok(Purge::Unfinished);
+    }
     let mut statement = connection.prepare_cached(SOME_IMAGES)?;
     let mut found = statement.query(params![pk, limit])?;
     let mut images = Vec::new();

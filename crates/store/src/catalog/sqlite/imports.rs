@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use model::{
-    AccountId, Image, ImageId, ImportBucket, ImportCounts, ImportEntry, ImportJob, ImportOutcome,
-    ImportSource, ImportState, ImportedObject, OpaqueId, Timestamp,
+    AccountId, BlobKey, Image, ImageId, ImportBucket, ImportCounts, ImportEntry, ImportJob,
+    ImportOutcome, ImportSource, ImportState, ImportedObject, OpaqueId, Timestamp,
 };
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
@@ -13,7 +13,7 @@ use super::rows::{self, Blob};
 use super::{Corrupt, Sqlite, Touched, images, statements, taken_or};
 use crate::Error;
 use crate::catalog::imports::{
-    ClaimedImport, DELETED_AT_ONCE, ImportStep, Imports, JOBS_KEPT, LOG_MAX, SEALED, seal, unseal,
+    ClaimedImport, DELETED_AT_ONCE, ImportStep, Imports, JOBS_KEPT, SEALED, loggable, seal, unseal,
 };
 use crate::catalog::notifications::opaque_id;
 
@@ -51,7 +51,12 @@ statements! {
     DELETE_OBJECTS =
         "DELETE FROM import_objects WHERE source = ?1
              AND image IN (SELECT image FROM import_objects WHERE source = ?1 LIMIT ?2)";
+    DELETE_LINES =
+        "DELETE FROM import_log WHERE (job, number) IN (
+             SELECT job, number FROM import_log
+             WHERE job IN (SELECT pk FROM import_jobs WHERE source = ?1) LIMIT ?2)";
     DELETE_SOURCE = "DELETE FROM import_sources WHERE pk = ?1";
+    A_SOURCE = "SELECT pk FROM import_sources WHERE account = ?1 LIMIT 1";
     JOBS = concat!(
         "SELECT ", job_columns!(), "
          FROM import_jobs JOIN import_sources ON import_sources.pk = source
@@ -84,7 +89,7 @@ statements! {
          WHERE state IN ('pending', 'running') AND lapses <= ?1)";
     NEXT = concat!(
         "SELECT import_jobs.pk, source, accounts.id, after_key, claims, ", source_columns!(), ", ",
-        job_columns!(), "
+        job_columns!(), ", holder IS NOT NULL
          FROM import_jobs JOIN import_sources ON import_sources.pk = source
              JOIN accounts ON accounts.pk = account
          WHERE state IN ('pending', 'running') AND lapses <= ?1
@@ -102,7 +107,8 @@ statements! {
         "UPDATE import_jobs SET after_key = coalesce(?3, after_key), lapses = ?4,
              found = found + ?5, imported = imported + ?6, skipped = skipped + ?7,
              failed = failed + ?8, claims = iif(?3 IS NULL, claims, 0)
-         WHERE pk = ?1 AND holder = ?2 AND state = 'running'";
+         WHERE pk = ?1 AND holder = ?2 AND state IN ('running', 'aborted')
+         RETURNING state = 'running'";
     LINES = "SELECT coalesce(max(number), 0) FROM import_log WHERE job = ?1";
     INSERT_LINE =
         "INSERT INTO import_log (job, number, key, outcome, reason) VALUES (?1, ?2, ?3, ?4, ?5)";
@@ -114,10 +120,19 @@ statements! {
          WHERE pk = ?1 AND holder = ?2 AND state = 'running'";
     FAIL =
         "UPDATE import_jobs SET state = 'failed', error = ?2, finished = ?3 WHERE pk = ?1";
+    YIELD =
+        "UPDATE import_jobs SET holder = NULL, lapses = 0
+         WHERE pk = ?1 AND holder = ?2 AND state = 'running'";
     LET_GO =
         "UPDATE import_jobs SET lapses = 0
          WHERE substr(holder, 1, length(?1)) = ?1 AND state = 'running'";
+    KEEP_CLAIM =
+        "SELECT 1 FROM import_jobs WHERE pk = ?1 AND holder = ?2 AND state = 'running'";
     pub(super) DELETE_SOURCES = "DELETE FROM import_sources WHERE account = ?1";
+    pub(super) ABORT_ALL =
+        "UPDATE import_jobs SET state = 'aborted'
+         WHERE source IN (SELECT pk FROM import_sources WHERE account = ?1)
+             AND state IN ('pending', 'running')";
 }
 
 #[async_trait]
@@ -179,13 +194,7 @@ impl Imports for Sqlite {
                 if statement.query_row([pk], |row| row.get(0))? {
                     return Err(Error::InUse);
                 }
-                let mut statement = connection.prepare_cached(DELETE_OBJECTS)?;
-                let deleted = statement.execute(params![pk, DELETED_AT_ONCE])?;
-                if deleted as u64 == u64::from(DELETED_AT_ONCE) {
-                    return Ok(false);
-                }
-                connection.prepare_cached(DELETE_SOURCE)?.execute([pk])?;
-                Ok(true)
+                delete_some(connection, pk)
             });
             if is_gone.await? {
                 return Ok(());
@@ -323,7 +332,7 @@ impl Imports for Sqlite {
                 number,
                 source_number: row.get(1)?,
                 source,
-                is_taken_over: job.started.is_some(),
+                is_taken_over: row.get(28)?,
                 job,
                 after: row.get(3)?,
                 claims: claims.saturating_add(1),
@@ -384,7 +393,8 @@ impl Imports for Sqlite {
                 skipped,
                 failed,
             } = step.counts;
-            let advanced = connection.prepare_cached(ADVANCE)?.execute(params![
+            let mut statement = connection.prepare_cached(ADVANCE)?;
+            let asked = params![
                 claimed.number,
                 claimed.holder,
                 step.after,
@@ -393,10 +403,11 @@ impl Imports for Sqlite {
                 rows::limit(imported),
                 rows::limit(skipped),
                 rows::limit(failed),
-            ])?;
-            if advanced == 0 {
+            ];
+            let advanced = statement.query_row(asked, |row| row.get(0)).optional()?;
+            let Some(goes_on) = advanced else {
                 return Ok(false);
-            }
+            };
             let mut statement = connection.prepare_cached(PUT_OBJECT)?;
             for object in &step.objects {
                 statement.execute(params![
@@ -409,13 +420,12 @@ impl Imports for Sqlite {
                 ])?;
             }
             if step.entries.is_empty() {
-                return Ok(true);
+                return Ok(goes_on);
             }
             let mut statement = connection.prepare_cached(LINES)?;
             let last: i64 = statement.query_row([claimed.number], |row| row.get(0))?;
             let mut statement = connection.prepare_cached(INSERT_LINE)?;
-            let numbers = last + 1..=rows::limit(LOG_MAX);
-            for (number, entry) in numbers.zip(&step.entries) {
+            for (number, entry) in (last + 1..).zip(loggable(rows::count(last), &step.entries)) {
                 statement.execute(params![
                     claimed.number,
                     number,
@@ -424,7 +434,7 @@ impl Imports for Sqlite {
                     entry.reason,
                 ])?;
             }
-            Ok(true)
+            Ok(goes_on)
         })
         .await
     }
@@ -450,6 +460,16 @@ impl Imports for Sqlite {
         .await
     }
 
+    async fn yield_import_job(&self, claimed: &ClaimedImport) -> Result<(), Error> {
+        let (number, holder) = (claimed.number, claimed.holder);
+        self.write(Touched::Nothing, move |writing| {
+            let mut statement = writing.connection.prepare_cached(YIELD)?;
+            statement.execute(params![number, holder])?;
+            Ok(())
+        })
+        .await
+    }
+
     async fn release_import_jobs(&self, holders: &[u8]) -> Result<(), Error> {
         let holder = holders.to_vec();
         self.write(Touched::Nothing, move |writing| {
@@ -462,26 +482,61 @@ impl Imports for Sqlite {
         .await
     }
 
-    async fn replace_image(
+    async fn insert_imported_image(
         &self,
-        account: &AccountId,
+        claimed: &ClaimedImport,
         image: Image,
+        replaced: Option<BlobKey>,
         images_max: Option<u64>,
         not_before: Timestamp,
     ) -> Result<Image, Error> {
-        let touched = self.recent.image_touched(account, &image.id);
-        let account = account.clone();
+        let touched = self.recent.image_touched(&claimed.account, &image.id);
+        let claimed = claimed.clone();
         self.write(touched, move |writing| {
-            let deleted = images::delete(writing, &account, &image.id, not_before);
-            let images_max = match deleted {
-                Ok(_) => None,
-                Err(Error::NotFound) => images_max,
-                Err(error) => return Err(error),
+            let mut statement = writing.connection.prepare_cached(KEEP_CLAIM)?;
+            if !statement.exists(params![claimed.number, claimed.holder])? {
+                return Err(Error::NotFound);
+            }
+            let account = &claimed.account;
+            let images_max = match replaced {
+                Some(replaced) => {
+                    let there = match images::delete(writing, account, &image.id, not_before) {
+                        Err(Error::NotFound) => return Err(Error::Changed),
+                        deleted => deleted?.source,
+                    };
+                    if there.is_none_or(|source| source.blob != replaced) {
+                        return Err(Error::Changed);
+                    }
+                    None
+                }
+                None => images_max,
             };
-            images::insert(writing, &account, image, images_max)
+            images::insert(writing, account, image, images_max)
         })
         .await
     }
+}
+
+/// Deletes something of a source, and the source when nothing else is left. Whether it is gone.
+fn delete_some(connection: &Connection, pk: i64) -> Result<bool, Error> {
+    for sql in [DELETE_OBJECTS, DELETE_LINES] {
+        let mut statement = connection.prepare_cached(sql)?;
+        let deleted = statement.execute(params![pk, DELETED_AT_ONCE])?;
+        if deleted as u64 == u64::from(DELETED_AT_ONCE) {
+            return Ok(false);
+        }
+    }
+    connection.prepare_cached(DELETE_SOURCE)?.execute([pk])?;
+    Ok(true)
+}
+
+/// Deletes something of a source of an account. `false` if it has none.
+pub(super) fn delete_any(connection: &Connection, account: i64) -> Result<bool, Error> {
+    let mut statement = connection.prepare_cached(A_SOURCE)?;
+    let source = statement
+        .query_row([account], |row| row.get(0))
+        .optional()?;
+    source.map_or(Ok(false), |pk| delete_some(connection, pk).map(|_| true))
 }
 
 pub(super) fn sources(
