@@ -45,6 +45,10 @@ pub(super) struct Arguments {
     /// Its region [default: us-east-1]
     #[arg(long)]
     region: Option<String>,
+    /// Whether the bucket is named in the path of an address, and not in its host [default: with an
+    /// endpoint]
+    #[arg(long, value_name = "BOOL")]
+    path_style: Option<bool>,
     /// The id of the key which opens the bucket [variable: `CALOTYPE_IMPORT_ACCESS_KEY_ID`]
     #[arg(long, value_name = "ID")]
     access_key_id: Option<String>,
@@ -78,35 +82,55 @@ impl Arguments {
             "bucket": self.bucket,
             "endpoint": self.endpoint,
             "region": self.region,
+            "path_style": self.path_style,
             "access_key_id": id,
             "secret_access_key": secret,
         });
+        let job = json!({
+            "root_path": self.root,
+            "prefix": self.prefix,
+            "overwrite": self.overwrite,
+        });
         block_on(async {
             let server = self.server.connect(variables).await?;
-            let mut interruption = pin!(interrupted());
-            // Listens from here on, so that nothing is left behind which is made below.
+            let twice = async {
+                interrupted().await;
+                interrupted().await;
+            };
             tokio::select! {
                 biased;
-                () = interruption.as_mut() => return Ok(()),
-                () = std::future::ready(()) => {}
+                () = twice => Err(Error::Failed(
+                    "left alone: the import may go on, and its source stays".to_owned(),
+                )),
+                done = import(&server, source, job, self.output) => done,
             }
-            let source = call(&server, Method::POST, &["sources"], Some(&source)).await?;
-            let source = text(&source, "id")?;
-            let job = json!({
-                "source_id": source,
-                "root_path": self.root,
-                "prefix": self.prefix,
-                "overwrite": self.overwrite,
-            });
-            let imported = match call(&server, Method::POST, &["jobs"], Some(&job)).await {
-                Ok(job) => follow(&server, &job, interruption, self.output).await,
-                Err(error) => Err(error),
-            };
-            // With its key, which was for this one import.
-            let deleted = call(&server, Method::DELETE, &["sources", &source], None).await;
-            imported.and(deleted.map(drop))
         })
     }
+}
+
+/// From a source of its own, which goes with its key, since that was for this one import.
+async fn import(
+    server: &Remote,
+    source: Value,
+    mut job: Value,
+    output: Output,
+) -> Result<(), Error> {
+    let mut interruption = pin!(interrupted());
+    // Listens from here on, so that nothing is left behind which is made below.
+    tokio::select! {
+        biased;
+        () = interruption.as_mut() => return Ok(()),
+        () = std::future::ready(()) => {}
+    }
+    let source = call(server, Method::POST, &["sources"], Some(&source)).await?;
+    let source = text(&source, "id")?;
+    job["source_id"] = source.as_str().into();
+    let imported = match call(server, Method::POST, &["jobs"], Some(&job)).await {
+        Ok(job) => follow(server, &job, interruption, output).await,
+        Err(error) => Err(error),
+    };
+    let deleted = call(server, Method::DELETE, &["sources", &source], None).await;
+    imported.and(deleted.map(drop))
 }
 
 /// Waits for the end, and prints what did not become an image.
@@ -118,23 +142,30 @@ async fn follow(
 ) -> Result<(), Error> {
     let id = text(job, "id")?;
     let bar = output::spinner();
-    let mut is_aborted = false;
+    let mut is_interrupted = false;
     let ended = loop {
-        let job = call(server, Method::GET, &["jobs", &id], None).await?;
-        show(&bar, &job);
-        let status = text(&job, "status")?;
-        if !matches!(status.as_str(), "pending" | "running") {
-            break job;
+        let looked = call(server, Method::GET, &["jobs", &id], None).await;
+        match looked {
+            Ok(job) if !matches!(text(&job, "status")?.as_str(), "pending" | "running") => {
+                break job;
+            }
+            Ok(job) => show(&bar, &job),
+            // It is to end, whatever the server has to say.
+            Err(error) if is_interrupted => {
+                bar.suspend(|| output::note(output::with_causes(&error)));
+            }
+            Err(error) => return Err(error),
         }
         tokio::select! {
             () = tokio::time::sleep(LOOK_EVERY) => {}
-            () = interruption.as_mut(), if !is_aborted => {
-                is_aborted = true;
-                // It may have ended meanwhile, which the next look shows.
-                let _ = call(server, Method::POST, &["jobs", &id, "abort"], None).await;
-            }
+            () = interruption.as_mut(), if !is_interrupted => is_interrupted = true,
+        }
+        if is_interrupted {
+            // It may have ended meanwhile, which the next look shows.
+            let _ = call(server, Method::POST, &["jobs", &id, "abort"], None).await;
         }
     };
+    show(&bar, &ended);
     bar.finish_and_clear();
     print_log(server, &id, output).await?;
     let count = |name: &str| ended[name].as_u64().unwrap_or(0);
