@@ -56,6 +56,8 @@ enum Stop {
     Lost,
     /// Others have their turn.
     Turn,
+    /// Its bucket cannot be listed at present. It is tried again when the claim has lapsed.
+    OutOfReach(FetchError),
     /// This server cannot go on, and another one may.
     Trouble(Error),
 }
@@ -83,6 +85,12 @@ struct Turn<'a> {
 }
 
 impl Turn<'_> {
+    /// Why the job will not have done all.
+    fn error(&self) -> Option<String> {
+        let is_full = self.is_full.load(Relaxed);
+        is_full.then(|| Error::LimitReached("images").to_string())
+    }
+
     /// What is asked of the bucket, as long as the job is ours.
     async fn unless_over<T>(&self, asked: impl Future<Output = T>) -> Result<T, Stop> {
         let mut over = self.over.clone();
@@ -116,6 +124,10 @@ impl Service {
             Ok(()) => (ImportState::Completed, None),
             Err(Stop::Ended(state, error)) => (state, error),
             Err(Stop::Lost) => return Ok(true),
+            Err(Stop::OutOfReach(error)) => {
+                tracing::info!(import = %claimed.job.id, %error, "a bucket is out of reach");
+                return Ok(true);
+            }
             Err(Stop::Turn) => {
                 self.catalog.yield_import_job(&claimed).await?;
                 return Ok(true);
@@ -143,7 +155,8 @@ impl Service {
             claimed,
             reader: self.reader(&claimed.source.bucket),
             over,
-            is_full: AtomicBool::new(false),
+            // By an earlier turn.
+            is_full: AtomicBool::new(claimed.job.error.is_some()),
         };
         tokio::select! {
             done = self.take_steps(&turn) => done,
@@ -191,7 +204,8 @@ impl Service {
                 objects = self.list(turn, &after, is_patient).await?;
                 is_first = false;
             }
-            let (step, stop) = self.step(turn, &objects.listed, &mut failures).await?;
+            let (mut step, stop) = self.step(turn, &objects.listed, &mut failures).await?;
+            step.error = turn.error();
             let looked = step.counts.found;
             if let Some(last) = &step.after {
                 after.clone_from(last);
@@ -214,11 +228,10 @@ impl Service {
                 return Err(Stop::Turn);
             }
         }
-        if turn.is_full.load(Relaxed) {
-            let words = Some(Error::LimitReached("images").to_string());
-            return Err(Stop::Ended(ImportState::QuotaExceeded, words));
+        match turn.error() {
+            Some(words) => Err(Stop::Ended(ImportState::QuotaExceeded, Some(words))),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// The next objects. While `is_patient`, a bucket which is out of reach may be asked later.
@@ -227,9 +240,7 @@ impl Service {
         let listed = turn.unless_over(listing).await?;
         listed.map_err(|error| match error {
             Failure::Fetch(FetchError::Busy) => Stop::Trouble(Error::Busy),
-            Failure::Fetch(error) if is_patient && error.is_passing() => {
-                Stop::Trouble(error.into())
-            }
+            Failure::Fetch(error) if is_patient && error.is_passing() => Stop::OutOfReach(error),
             error => {
                 let words = format!("the bucket cannot be read: {error}");
                 Stop::Ended(ImportState::Failed, Some(words))
@@ -359,8 +370,8 @@ impl Service {
             if !claimed.job.overwrite && !may_be_ours {
                 return skipped("there is an image of this id");
             }
-        } else if turn.is_full.load(Relaxed) {
-            return failed(&Error::LimitReached("images").to_string());
+        } else if let Some(words) = turn.error() {
+            return failed(&words);
         }
         let admission = self.admit(found.bytes).await?;
         let asked = turn.reader.object(&found.key, found.bytes);

@@ -184,6 +184,8 @@ pub struct ImportStep {
     pub entries: Vec<ImportEntry>,
     /// What became images.
     pub objects: Vec<ImportedObject>,
+    /// Why the job will not have done all, though it goes on.
+    pub error: Option<String>,
 }
 
 /// A sealed secret opens only as that of this source in this account.

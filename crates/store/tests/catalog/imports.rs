@@ -152,6 +152,7 @@ pub(crate) async fn a_job_is_carried_out_by_one_process(catalog: &dyn Catalog) {
             entry("a/2 \u{e9}", ImportOutcome::Failed),
         ],
         objects: vec![object("a/1")],
+        error: None,
     };
     let advanced = catalog.advance_import_job(&claimed, step.clone(), HOUR);
     assert!(advanced.await.unwrap());
@@ -480,6 +481,7 @@ pub(crate) async fn what_was_done_of_an_aborted_job_counts(catalog: &dyn Catalog
         counts,
         entries: vec![entry("a/1", ImportOutcome::Imported)],
         objects: vec![object("a/1")],
+        error: Some("it is full".to_owned()),
         ..ImportStep::default()
     };
     for holder in [&stale, &claimed] {
@@ -488,6 +490,7 @@ pub(crate) async fn what_was_done_of_an_aborted_job_counts(catalog: &dyn Catalog
     }
     let noted = &catalog.import_jobs(&account).await.unwrap()[0];
     assert_eq!((noted.state, noted.counts), (ImportState::Aborted, counts));
+    assert_eq!(noted.error.as_deref(), Some("it is full"));
     let log = catalog.import_log(&account, &job.id, 0, 9).await.unwrap();
     assert_eq!(log.len(), 1);
     let known = catalog.imported_objects(&claimed, vec![id("a/1")]).await;

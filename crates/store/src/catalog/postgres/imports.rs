@@ -118,7 +118,7 @@ statements! {
         "UPDATE import_jobs SET after_key = coalesce($3::text, after_key),
              lapses = clock_timestamp() + $4 * interval '1 millisecond',
              found = found + $5, imported = imported + $6, skipped = skipped + $7,
-             failed = failed + $8,
+             failed = failed + $8, error = coalesce($9::text, error),
              claims = CASE WHEN $3::text IS NULL THEN claims ELSE 0 END
          WHERE pk = $1 AND holder = $2 AND state IN ('running', 'aborted')
          RETURNING state = 'running'";
@@ -669,6 +669,7 @@ async fn advance(
                 &rows::limit(imported),
                 &rows::limit(skipped),
                 &rows::limit(failed),
+                &step.error,
             ],
         )
         .await?;

@@ -106,7 +106,8 @@ statements! {
     ADVANCE =
         "UPDATE import_jobs SET after_key = coalesce(?3, after_key), lapses = ?4,
              found = found + ?5, imported = imported + ?6, skipped = skipped + ?7,
-             failed = failed + ?8, claims = iif(?3 IS NULL, claims, 0)
+             failed = failed + ?8, error = coalesce(?9, error),
+             claims = iif(?3 IS NULL, claims, 0)
          WHERE pk = ?1 AND holder = ?2 AND state IN ('running', 'aborted')
          RETURNING state = 'running'";
     LINES = "SELECT coalesce(max(number), 0) FROM import_log WHERE job = ?1";
@@ -403,6 +404,7 @@ impl Imports for Sqlite {
                 rows::limit(imported),
                 rows::limit(skipped),
                 rows::limit(failed),
+                step.error,
             ];
             let advanced = statement.query_row(asked, |row| row.get(0)).optional()?;
             let Some(goes_on) = advanced else {
