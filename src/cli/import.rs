@@ -1,5 +1,5 @@
 use std::pin::{Pin, pin};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
 use reqwest::Method;
@@ -12,6 +12,12 @@ use crate::config::Secret;
 
 /// Time between two looks at how far it is.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// How long the server is asked to abort an import.
+const ABORT_TIME: Duration = Duration::from_secs(30);
+
+/// How long a server needs to see that an import was aborted.
+const LAST_NOTE_TIME: Duration = Duration::from_secs(4);
 
 /// Lines of the log which are read at a time.
 const PAGE: usize = 1_000;
@@ -142,7 +148,7 @@ async fn follow(
 ) -> Result<(), Error> {
     let id = text(job, "id")?;
     let bar = output::spinner();
-    let mut is_interrupted = false;
+    let mut interrupted_at: Option<Instant> = None;
     let ended = loop {
         let looked = call(server, Method::GET, &["jobs", &id], None).await;
         match looked {
@@ -150,22 +156,28 @@ async fn follow(
                 break job;
             }
             Ok(job) => show(&bar, &job),
-            // It is to end, whatever the server has to say.
-            Err(error) if is_interrupted => {
-                bar.suspend(|| output::note(output::with_causes(&error)));
-            }
+            // It is to end, even if the server is away for a moment.
+            Err(_) if interrupted_at.is_some_and(|at| at.elapsed() < ABORT_TIME) => {}
             Err(error) => return Err(error),
         }
         tokio::select! {
             () = tokio::time::sleep(LOOK_EVERY) => {}
-            () = interruption.as_mut(), if !is_interrupted => is_interrupted = true,
+            () = interruption.as_mut(), if interrupted_at.is_none() => {
+                interrupted_at = Some(Instant::now());
+            }
         }
-        if is_interrupted {
+        if interrupted_at.is_some() {
             // It may have ended meanwhile, which the next look shows.
             let _ = call(server, Method::POST, &["jobs", &id, "abort"], None).await;
         }
     };
-    show(&bar, &ended);
+    let ended = if interrupted_at.is_some() {
+        // The server notes the last of it when it has learnt of that.
+        tokio::time::sleep(LAST_NOTE_TIME).await;
+        call(server, Method::GET, &["jobs", &id], None).await?
+    } else {
+        ended
+    };
     bar.finish_and_clear();
     print_log(server, &id, output).await?;
     let count = |name: &str| ended[name].as_u64().unwrap_or(0);

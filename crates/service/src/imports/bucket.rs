@@ -1,7 +1,7 @@
 //! A bucket of somebody's: its objects in their order, and their bytes, by the rules for sources of
 //! uploads.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use model::{ImportBucket, Timestamp};
@@ -68,8 +68,10 @@ const PAUSES: [Duration; 3] = [
 /// Storage classes whose objects cannot be read until they are restored, and then keep the class.
 const ARCHIVES: [&str; 3] = ["GLACIER", "DEEP_ARCHIVE", "INTELLIGENT_TIERING"];
 
-/// Lists of a row in which there is no key which objects have.
-const EMPTY_LISTS_MAX: usize = 1_000;
+/// Lists in a row in which there is no key which objects have, how long they are, and how long they may take.
+const EMPTY_LISTS_MAX: usize = 30;
+const EMPTY_LIST: usize = 1_000;
+const EMPTY_LISTS_TIME: Duration = Duration::from_mins(2);
 
 /// Reads a bucket.
 pub(super) struct Reader<'a> {
@@ -92,8 +94,9 @@ impl Reader<'_> {
     ) -> Result<Objects, Failure> {
         let mut objects = Objects::default();
         let mut token: Option<String> = None;
+        let began = Instant::now();
         for _ in 0..EMPTY_LISTS_MAX {
-            let limit = limit.to_string();
+            let limit = token.as_ref().map_or(limit, |_| EMPTY_LIST).to_string();
             let place = match &token {
                 Some(token) => ("continuation-token", token.as_str()),
                 None => ("start-after", after),
@@ -116,7 +119,8 @@ impl Reader<'_> {
             let bytes = self.get(url, LIST_BYTES_MAX, Some(self.memory)).await?;
             (objects, token) = read_list(&bytes)?;
             // Else there was nothing but keys which are passed over.
-            if !objects.listed.is_empty() || !objects.are_more || token.is_none() {
+            let is_last = !objects.listed.is_empty() || !objects.are_more || token.is_none();
+            if is_last || began.elapsed() >= EMPTY_LISTS_TIME {
                 break;
             }
         }
@@ -272,7 +276,8 @@ fn read_list(bytes: &[u8]) -> Result<(Objects, Option<String>), Failure> {
         listed: listed.collect(),
         are_more: list.is_truncated,
     };
-    Ok((objects, list.next_continuation_token))
+    let next = list.next_continuation_token;
+    Ok((objects, next.filter(|token| !token.is_empty())))
 }
 
 /// A key of a list with `encoding-type=url`, in which a blank is `+` or `%20`.

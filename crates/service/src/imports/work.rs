@@ -27,12 +27,15 @@ const STEP_TIME: Duration = Duration::from_secs(2);
 /// How long a job is a server's without a sign of it, and how often it gives one.
 const CLAIM: Duration = Duration::from_secs(15);
 const SIGN: Duration = Duration::from_secs(3);
-/// Objects in a row which the store did not give, after which a bucket is not asked for more.
+/// Objects in a row which the store did not give, after which a bucket is not asked for more; where they take
+/// their time, fewer of them in this time.
 const FAILURES_MAX: u32 = 100;
+const SLOW_FAILURES_MAX: u32 = 8;
+const FAILURES_TIME: Duration = Duration::from_mins(5);
 /// Claims without getting on, after which a job is given up: for an hour, if nobody else has a turn.
 const CLAIMS_MAX: u32 = 240;
 /// Of these, how many may end at a bucket which is out of reach: some minutes.
-const CLAIMS_OUT_OF_REACH_MAX: u32 = 8;
+const CLAIMS_OUT_OF_REACH_MAX: u32 = 12;
 /// Objects and time after which other jobs have their turn.
 const TURN: u64 = 2_000;
 const TURN_TIME: Duration = Duration::from_mins(1);
@@ -82,6 +85,31 @@ struct Turn<'a> {
     over: watch::Receiver<bool>,
     /// Whether there is no place for new images.
     is_full: AtomicBool,
+    /// Whether all that was done is noted, by whoever had the job before as well.
+    is_noted: AtomicBool,
+}
+
+/// Objects in a row which the store did not give.
+#[derive(Default)]
+struct Failures {
+    count: u32,
+    since: Option<Instant>,
+}
+
+impl Failures {
+    fn add(&mut self, was_given: bool) {
+        if was_given {
+            *self = Self::default();
+        } else {
+            self.count += 1;
+            self.since.get_or_insert_with(Instant::now);
+        }
+    }
+
+    fn are_too_many(&self) -> bool {
+        let time = self.since.map_or(Duration::ZERO, |since| since.elapsed());
+        self.count >= FAILURES_MAX || (self.count >= SLOW_FAILURES_MAX && time >= FAILURES_TIME)
+    }
 }
 
 impl Turn<'_> {
@@ -129,7 +157,8 @@ impl Service {
                 return Ok(true);
             }
             Err(Stop::Turn) => {
-                self.catalog.yield_import_job(&claimed).await?;
+                // If it is not yet.
+                self.catalog.release_import_jobs(&claimed.holder).await?;
                 return Ok(true);
             }
             Err(Stop::Trouble(error)) => return Err(error),
@@ -148,7 +177,7 @@ impl Service {
         Ok(self.catalog.release_import_jobs(ours).await?)
     }
 
-    /// Takes the steps of a job, and gives signs of life beside them.
+    /// Takes the steps of one turn, and gives signs of life beside them.
     async fn go_through(&self, claimed: &ClaimedImport) -> Result<(), Stop> {
         let (is_over, over) = watch::channel(false);
         let turn = Turn {
@@ -157,11 +186,21 @@ impl Service {
             over,
             // By an earlier turn.
             is_full: AtomicBool::new(claimed.job.error.is_some()),
+            is_noted: AtomicBool::new(!claimed.is_taken_over),
         };
-        tokio::select! {
+        let done = tokio::select! {
             done = self.take_steps(&turn) => done,
             never = self.give_signs(claimed, &is_over) => match never {},
+        };
+        let pause = match &done {
+            Err(Stop::Turn) => Duration::ZERO,
+            Err(Stop::OutOfReach(_)) => CLAIM,
+            _ => return done,
+        };
+        if turn.is_noted.load(Relaxed) {
+            self.catalog.yield_import_job(claimed, pause).await?;
         }
+        done
     }
 
     /// Says when the job is not ours any more, and does not return.
@@ -192,7 +231,8 @@ impl Service {
     async fn take_steps(&self, turn: &Turn<'_>) -> Result<(), Stop> {
         let claimed = turn.claimed;
         let began = Instant::now();
-        let (mut after, mut looked_at, mut failures) = (claimed.after.clone(), 0, 0);
+        let (mut after, mut looked_at) = (claimed.after.clone(), 0);
+        let mut failures = Failures::default();
         let mut objects = Objects::default();
         let mut is_first = true;
         loop {
@@ -223,7 +263,12 @@ impl Service {
             let looked_now = usize::try_from(looked).unwrap_or(usize::MAX);
             objects.listed.drain(..looked_now.min(objects.listed.len()));
             looked_at += looked;
-            let has_had_turn = looked_at >= TURN || began.elapsed() >= TURN_TIME;
+            if looked_at >= LIST as u64 {
+                turn.is_noted.store(true, Relaxed);
+            }
+            // Failures in a row are counted to their end.
+            let is_long = began.elapsed() >= TURN_TIME && failures.count == 0;
+            let has_had_turn = looked_at >= TURN || is_long;
             if has_had_turn && (objects.are_more || !objects.listed.is_empty()) {
                 return Err(Stop::Turn);
             }
@@ -254,7 +299,7 @@ impl Service {
         &self,
         turn: &Turn<'_>,
         listed: &[Listed],
-        failures: &mut u32,
+        failures: &mut Failures,
     ) -> Result<(ImportStep, Option<Stop>), Stop> {
         let ids: Vec<_> = listed
             .iter()
@@ -310,12 +355,11 @@ impl Service {
             if stop.is_none() {
                 step.after = object.map(|found| found.key.clone());
             }
-            match came.was_given {
-                Some(true) => *failures = 0,
-                Some(false) => *failures += 1,
-                None => {}
-            }
-            if *failures >= FAILURES_MAX {
+            let Some(was_given) = came.was_given else {
+                continue;
+            };
+            failures.add(was_given);
+            if failures.are_too_many() {
                 has_ended.store(true, Relaxed);
                 let words = "too many objects in a row could not be fetched".to_owned();
                 stop.get_or_insert(Stop::Ended(ImportState::Failed, Some(words)));

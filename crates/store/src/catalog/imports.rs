@@ -102,8 +102,9 @@ pub trait Imports: Send + Sync {
         now: Timestamp,
     ) -> Result<(), Error>;
 
-    /// Gives a job back of which all is noted, for others to have their turn.
-    async fn yield_import_job(&self, claimed: &ClaimedImport) -> Result<(), Error>;
+    /// Gives a job back of which all is noted, for somebody to go on with after a `pause`.
+    async fn yield_import_job(&self, claimed: &ClaimedImport, pause: Duration)
+    -> Result<(), Error>;
 
     /// Gives back what those hold whose names begin so, for others to go on with at once. They may have done
     /// more than is noted.

@@ -362,8 +362,17 @@ pub(crate) async fn jobs_take_turns(catalog: &dyn Catalog) {
         assert_eq!(claimed.job.id, expected.id);
         // Whoever gives it back has noted all of it.
         assert!(!claimed.is_taken_over);
-        catalog.yield_import_job(&claimed).await.unwrap();
+        catalog
+            .yield_import_job(&claimed, Duration::ZERO)
+            .await
+            .unwrap();
     }
+    // Or for later.
+    for _ in 0..2 {
+        let claimed = claim(catalog, 1, HOUR).await.unwrap();
+        catalog.yield_import_job(&claimed, HOUR).await.unwrap();
+    }
+    assert!(claim(catalog, 1, HOUR).await.is_none());
 }
 
 pub(crate) async fn a_job_goes_with_its_account(catalog: &dyn Catalog) {

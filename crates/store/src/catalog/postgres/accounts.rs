@@ -146,14 +146,14 @@ pub(super) async fn mark_deleted(connection: &Connection, id: &AccountId) -> Res
     Ok(pk)
 }
 
+/// Steps of deleting what imports of an account left, in one go.
+const IMPORT_STEPS: usize = 10;
+
 /// Deletes up to `limit` images of a deleted account, and the account after the last of them.
 pub(super) async fn purge(connection: &Connection, pk: i64, limit: u32) -> Result<Purge, Error> {
     // One node after the other.
     if connection.query_opt(LOCK_DELETED, &[&pk]).await?.is_none() {
         return Ok(Purge::Finished);
-    }
-    if imports::delete_any(connection, pk).await? {
-        return Ok(Purge::Unfinished);
     }
     let found = connection
         .query(SOME_IMAGES, &[&pk, &i64::from(limit)])
@@ -164,6 +164,15 @@ pub(super) async fn purge(connection: &Connection, pk: i64, limit: u32) -> Resul
     if images.len() as u64 == u64::from(limit) {
         return Ok(Purge::Unfinished);
     }
+    for _ in 0..IMPORT_STEPS {
+        if !imports::delete_any(connection, pk).await? {
+            return finish(connection, pk).await;
+        }
+    }
+    Ok(Purge::Unfinished)
+}
+
+async fn finish(connection: &Connection, pk: i64) -> Result<Purge, Error> {
     for sql in [
         DELETE_LEAVES,
         DELETE_CREATOR_COUNTS,

@@ -59,6 +59,7 @@ statements! {
         "DELETE FROM import_log WHERE (job, number) IN (
              SELECT job, number FROM import_log
              WHERE job IN (SELECT pk FROM import_jobs WHERE source = $1) LIMIT $2)";
+    DELETE_JOBS = "DELETE FROM import_jobs WHERE source = $1";
     DELETE_SOURCE = "DELETE FROM import_sources WHERE pk = $1";
     A_SOURCE = "SELECT pk FROM import_sources WHERE account = $1 LIMIT 1";
     JOBS = concat!(
@@ -141,7 +142,8 @@ statements! {
          WHERE pk = $1 AND holder = $2 AND state = 'running'";
     FAIL = "UPDATE import_jobs SET state = 'failed', error = $2, finished = $3 WHERE pk = $1";
     YIELD =
-        "UPDATE import_jobs SET holder = NULL, lapses = '-infinity'
+        "UPDATE import_jobs SET holder = NULL,
+             lapses = clock_timestamp() + $3 * interval '1 millisecond'
          WHERE pk = $1 AND holder = $2 AND state = 'running'";
     LET_GO =
         "UPDATE import_jobs SET lapses = '-infinity'
@@ -448,15 +450,20 @@ impl Imports for Postgres {
         .await
     }
 
-    async fn yield_import_job(&self, claimed: &ClaimedImport) -> Result<(), Error> {
+    async fn yield_import_job(
+        &self,
+        claimed: &ClaimedImport,
+        pause: Duration,
+    ) -> Result<(), Error> {
+        let millis = pause.as_secs_f64() * 1_000.0;
         self.write(
             Change::Nothing,
             work!(
                 [claimed]
                     | writing
                     | async move {
-                        let asked: [&(dyn ToSql + Sync); 2] =
-                            [&claimed.number, &claimed.holder.as_slice()];
+                        let asked: [&(dyn ToSql + Sync); 3] =
+                            [&claimed.number, &claimed.holder.as_slice(), &millis];
                         writing.connection.execute(YIELD, &asked).await?;
                         Ok(())
                     }
@@ -602,6 +609,8 @@ async fn delete_some(connection: &Connection, pk: i64) -> Result<bool, Error> {
             return Ok(false);
         }
     }
+    // Jobs before their source, as they are noted.
+    connection.execute(DELETE_JOBS, &[&pk]).await?;
     connection.execute(DELETE_SOURCE, &[&pk]).await?;
     Ok(true)
 }

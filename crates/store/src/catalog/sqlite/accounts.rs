@@ -138,12 +138,12 @@ pub(super) fn mark_deleted(writing: &Writing<'_>, id: &AccountId) -> Result<i64,
     Ok(pk)
 }
 
+/// Steps of deleting what imports of an account left, in one go.
+const IMPORT_STEPS: usize = 10;
+
 /// Deletes up to `limit` images of a deleted account, and the account after the last of them.
 pub(super) fn purge(writing: &Writing<'_>, pk: i64, limit: u32) -> Result<Purge, Error> {
     let connection = writing.connection;
-    if imports::delete_any(connection, pk)? {
-        return Ok(Purge::Unfinished);
-    }
     let mut statement = connection.prepare_cached(SOME_IMAGES)?;
     let mut found = statement.query(params![pk, limit])?;
     let mut images = Vec::new();
@@ -157,8 +157,13 @@ pub(super) fn purge(writing: &Writing<'_>, pk: i64, limit: u32) -> Result<Purge,
     if images.len() as u64 == u64::from(limit) {
         return Ok(Purge::Unfinished);
     }
-    connection.prepare_cached(DELETE)?.execute([pk])?;
-    Ok(Purge::Finished)
+    for _ in 0..IMPORT_STEPS {
+        if !imports::delete_any(connection, pk)? {
+            connection.prepare_cached(DELETE)?.execute([pk])?;
+            return Ok(Purge::Finished);
+        }
+    }
+    Ok(Purge::Unfinished)
 }
 
 /// Goes on with a deletion which was interrupted.

@@ -122,7 +122,7 @@ statements! {
     FAIL =
         "UPDATE import_jobs SET state = 'failed', error = ?2, finished = ?3 WHERE pk = ?1";
     YIELD =
-        "UPDATE import_jobs SET holder = NULL, lapses = 0
+        "UPDATE import_jobs SET holder = NULL, lapses = ?3
          WHERE pk = ?1 AND holder = ?2 AND state = 'running'";
     LET_GO =
         "UPDATE import_jobs SET lapses = 0
@@ -462,11 +462,16 @@ impl Imports for Sqlite {
         .await
     }
 
-    async fn yield_import_job(&self, claimed: &ClaimedImport) -> Result<(), Error> {
+    async fn yield_import_job(
+        &self,
+        claimed: &ClaimedImport,
+        pause: Duration,
+    ) -> Result<(), Error> {
         let (number, holder) = (claimed.number, claimed.holder);
         self.write(Touched::Nothing, move |writing| {
             let mut statement = writing.connection.prepare_cached(YIELD)?;
-            statement.execute(params![number, holder])?;
+            let until = Timestamp::now().after(pause);
+            statement.execute(params![number, holder, until.micros()])?;
             Ok(())
         })
         .await
