@@ -38,7 +38,7 @@ soak: setup-build ## serve good and hostile clients for half an hour, and watch 
 	scripts/soak.sh
 
 .PHONY: durability
-durability: ## kill servers, moves, backups and restores 200 times each and look for what they lost; delete of a million
+durability: ## kill servers, moves, backups and restores 200 times each, delete a tenth of a million images, and look for what is lost
 	CALOTYPE_KILL_ROUNDS=200 cargo test --locked --test durability --test keeping kill -- --nocapture
 	CALOTYPE_MANY_IMAGES=1000 cargo test --workspace --locked --test catalog very_many -- --nocapture
 

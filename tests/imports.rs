@@ -35,7 +35,11 @@ struct Api<'a> {
     server: &'a Server,
 }
 
-impl Api<'_> {
+impl<'a> Api<'a> {
+    fn new(client: &'a Client, server: &'a Server) -> Self {
+        Self { client, server }
+    }
+
     async fn call(&self, method: Method, path: &str, body: Option<Value>) -> (StatusCode, Value) {
         let url = format!("{}/import/{path}", self.server.images_url());
         let mut request = self.client.request(method, url).bearer_auth(API_TOKEN);
@@ -123,10 +127,7 @@ fn start() -> Server {
 async fn on_s3_a_bucket_becomes_images() {
     let Some(bucket) = Bucket::new() else { return };
     let (server, client) = (start(), client());
-    let api = Api {
-        client: &client,
-        server: &server,
-    };
+    let api = Api::new(&client, &server);
     let good = [
         "cat.gif",
         "d\u{e9}j\u{e0} vu+%25&=?#.gif",
@@ -221,10 +222,7 @@ async fn on_s3_a_bucket_becomes_images() {
 async fn on_s3_what_is_there_is_kept_or_replaced() {
     let Some(bucket) = Bucket::new() else { return };
     let (server, client) = (start(), client());
-    let api = Api {
-        client: &client,
-        server: &server,
-    };
+    let api = Api::new(&client, &server);
     for name in ["a.gif", "b.gif", "c.gif"] {
         bucket.put(name, picture::gif(b"first")).await;
     }
@@ -300,10 +298,7 @@ async fn on_s3_what_is_there_is_kept_or_replaced() {
 async fn on_s3_a_source_is_tried_out_renamed_and_deleted() {
     let Some(bucket) = Bucket::new() else { return };
     let (server, client) = (start(), client());
-    let api = Api {
-        client: &client,
-        server: &server,
-    };
+    let api = Api::new(&client, &server);
     assert_eq!(api.get("sources").await, json!([]));
     let with = |name: &str, value: Value| {
         let mut source = bucket.source();
@@ -389,10 +384,7 @@ async fn on_s3_an_import_ends_where_there_is_no_more_room() {
     let Some(bucket) = Bucket::new() else { return };
     let settings = Settings::new().set("allow-private-sources", "true");
     let (server, client) = (settings.set("images-max", "3").start(), client());
-    let api = Api {
-        client: &client,
-        server: &server,
-    };
+    let api = Api::new(&client, &server);
     for number in 0..6 {
         bucket
             .put(&format!("{number}.gif"), picture::gif(b"a"))
@@ -467,10 +459,7 @@ async fn on_s3_a_command_imports_and_forgets_the_key() {
     let (code, _, error) = import("wrong", false);
     assert_eq!(code, Some(1));
     assert!(error.contains("the bucket cannot be read"), "{error}");
-    let api = Api {
-        client: &client,
-        server: &server,
-    };
+    let api = Api::new(&client, &server);
     assert_eq!(api.get("sources").await, json!([]));
 }
 
@@ -478,10 +467,7 @@ async fn on_s3_a_command_imports_and_forgets_the_key() {
 async fn on_s3_a_private_bucket_is_out_of_reach_unless_that_is_allowed() {
     let Some(bucket) = Bucket::new() else { return };
     let (server, client) = (Server::start(), client());
-    let api = Api {
-        client: &client,
-        server: &server,
-    };
+    let api = Api::new(&client, &server);
     let (status, answer) = api
         .call(Method::POST, "sources", Some(bucket.source()))
         .await;
@@ -515,29 +501,14 @@ async fn on_postgres_and_s3_an_import_survives_its_nodes() {
     futures_util::StreamExt::collect::<Vec<_>>(futures_util::StreamExt::buffered(puts, 16)).await;
 
     let mut servers = vec![start(), start()];
-    let source = Api {
-        client: &client,
-        server: &servers[0],
-    }
-    .source(&bucket)
-    .await;
+    let source = Api::new(&client, &servers[0]).source(&bucket).await;
     let body = json!({ "source_id": source, "root_path": bucket.path("") });
-    let job = Api {
-        client: &client,
-        server: &servers[1],
-    }
-    .post("jobs", body)
-    .await;
+    let job = Api::new(&client, &servers[1]).post("jobs", body).await;
     let path = format!("jobs/{}", text(&job["id"]));
     // Each dies when some of it is done, by the word of the other, and another one comes.
     for least in [1, 150, 300] {
         loop {
-            let seen = Api {
-                client: &client,
-                server: &servers[1],
-            }
-            .get(&path)
-            .await;
+            let seen = Api::new(&client, &servers[1]).get(&path).await;
             if counts(&seen)[0] >= least || text(&seen["status"]) == "completed" {
                 break;
             }
@@ -545,10 +516,7 @@ async fn on_postgres_and_s3_an_import_survives_its_nodes() {
         servers.remove(0).kill9();
         servers.push(start());
     }
-    let api = Api {
-        client: &client,
-        server: &servers[0],
-    };
+    let api = Api::new(&client, &servers[0]);
     let ended = api.ended(&job["id"]).await;
     assert_eq!(ended["status"], "completed", "{ended}");
     assert_eq!(
@@ -575,10 +543,7 @@ async fn on_postgres_and_s3_an_import_survives_its_nodes() {
 async fn on_s3_a_command_which_is_interrupted_ends_its_import() {
     let Some(bucket) = Bucket::new() else { return };
     let (server, client) = (start(), client());
-    let api = Api {
-        client: &client,
-        server: &server,
-    };
+    let api = Api::new(&client, &server);
     for number in 0..300 {
         let bytes = picture::gif(&vec![0; 50_000]);
         bucket.put(&format!("{number:03}.gif"), bytes).await;
@@ -610,10 +575,7 @@ async fn on_s3_a_command_which_is_interrupted_ends_its_import() {
 async fn on_s3_what_cannot_be_an_image_ends_no_import() {
     let Some(bucket) = Bucket::new() else { return };
     let (server, client) = (start(), client());
-    let api = Api {
-        client: &client,
-        server: &server,
-    };
+    let api = Api::new(&client, &server);
     for number in 0..210 {
         bucket
             .put(&format!("a//{number:03}.gif"), picture::gif(b"a"))
@@ -632,10 +594,7 @@ async fn on_s3_what_cannot_be_an_image_ends_no_import() {
 async fn on_s3_an_import_is_aborted() {
     let Some(bucket) = Bucket::new() else { return };
     let (server, client) = (start(), client());
-    let api = Api {
-        client: &client,
-        server: &server,
-    };
+    let api = Api::new(&client, &server);
     for number in 0..300 {
         bucket
             .put(&format!("{number:03}.gif"), picture::gif(b"a"))

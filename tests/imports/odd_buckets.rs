@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 use reqwest::Client;
 use reqwest::multipart::{Form, Part};
@@ -125,6 +126,18 @@ async fn delete(client: &Client, server: &Server, id: &str) {
     assert_eq!(deleted.expect("an answer").status(), 200);
 }
 
+/// Looks until it is so.
+async fn until(so: impl AsyncFn() -> bool) {
+    let start = Instant::now();
+    while !so().await {
+        assert!(
+            start.elapsed() < Duration::from_mins(3),
+            "it does not come to that"
+        );
+        tokio::task::yield_now().await;
+    }
+}
+
 /// Reads the log as key and reason of what was not imported.
 async fn reasons(api: &Api<'_>, job: &Value) -> Vec<(String, String)> {
     let log = api.log(job).await.into_iter();
@@ -138,25 +151,23 @@ async fn what_was_changed_during_the_fetch_is_not_replaced() {
     let keys = ["awaited.gif", "deleted.gif", "new.gif", "other.gif"];
     let bucket = bucket(keys.map(|key| object(key, picture_later)).into()).await;
     let (server, client) = (start(), client());
-    let api = Api {
-        client: &client,
-        server: &server,
-    };
+    let api = Api::new(&client, &server);
     for id in ["awaited.gif", "deleted.gif", "other.gif"] {
         assert_eq!(upload(&client, &server, id, b"first").await.0, 200);
     }
     let source = source(&api, &bucket).await;
     let job = json!({ "source_id": source, "overwrite": true });
     let job = api.post("jobs", job).await;
-    while bucket
-        .targets()
-        .iter()
-        .filter(|target| !target.contains("list-type"))
-        .count()
-        < keys.len()
-    {
-        tokio::task::yield_now().await;
-    }
+    let is_get = |target: &String| !target.contains("list-type");
+    until(async || {
+        bucket
+            .targets()
+            .iter()
+            .filter(|target| is_get(target))
+            .count()
+            == keys.len()
+    })
+    .await;
     for id in ["awaited.gif", "deleted.gif", "other.gif"] {
         delete(&client, &server, id).await;
     }
@@ -201,7 +212,7 @@ async fn what_was_changed_during_the_fetch_is_not_replaced() {
     assert_eq!(direct.status(), 200);
 }
 
-/// What was imported before counts, and what is under way is left.
+/// What was imported before counts, and what is under way replaces nothing any more.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_aborted_import_says_what_it_did() {
     let bucket = bucket(vec![
@@ -211,27 +222,24 @@ async fn an_aborted_import_says_what_it_did() {
     ])
     .await;
     let (server, client) = (start(), client());
-    let api = Api {
-        client: &client,
-        server: &server,
-    };
+    let api = Api::new(&client, &server);
+    assert_eq!(upload(&client, &server, "b.gif", b"first").await.0, 200);
     let source = source(&api, &bucket).await;
-    let job = api.post("jobs", json!({ "source_id": source })).await;
+    let job = json!({ "source_id": source, "overwrite": true });
+    let job = api.post("jobs", job).await;
     // The one in the middle holds up the step.
     for id in ["a.gif", "c.gif"] {
-        while blob(&client, &server, id).await.0 != 200 {}
+        until(async || blob(&client, &server, id).await.0 == 200).await;
     }
     let path = format!("jobs/{}", text(&job["id"]));
     let aborted = api.post(&format!("{path}/abort"), json!({})).await;
     assert_eq!(aborted["status"], "aborted");
-    loop {
-        let job = api.get(&path).await;
-        assert_eq!(job["status"], "aborted");
-        if counts(&job) == [2, 2, 0, 0] {
-            break;
-        }
-    }
-    assert_eq!(blob(&client, &server, "b.gif").await.0, 404);
+    bucket.open_gate();
+    // Noted when all of the step has ended.
+    until(async || counts(&api.get(&path).await) == [2, 2, 0, 0]).await;
+    assert_eq!(api.get(&path).await["status"], "aborted");
+    let kept = blob(&client, &server, "b.gif").await.1;
+    assert_eq!(kept, picture::gif(b"first"));
 }
 
 /// However many there are, what is behind them is imported.
@@ -249,10 +257,7 @@ async fn archived_objects_end_no_import() {
     };
     let bucket = bucket(archived.chain([restored]).collect()).await;
     let (server, client) = (start(), client());
-    let api = Api {
-        client: &client,
-        server: &server,
-    };
+    let api = Api::new(&client, &server);
     let source = source(&api, &bucket).await;
     let job = api.import(json!({ "source_id": source })).await;
     assert_eq!(job["status"], "completed", "{job}");
@@ -270,10 +275,7 @@ async fn a_bucket_which_gives_nothing_ends_its_import() {
     let objects = (0..150).map(|number| object(&format!("{number:03}.gif"), forbidden));
     let bucket = bucket(objects.collect()).await;
     let (server, client) = (start(), client());
-    let api = Api {
-        client: &client,
-        server: &server,
-    };
+    let api = Api::new(&client, &server);
     let source = source(&api, &bucket).await;
     let job = api.import(json!({ "source_id": source })).await;
     assert_eq!(job["status"], "failed", "{job}");
@@ -305,10 +307,7 @@ async fn keys_which_objects_do_not_have_are_passed_over() {
     })
     .await;
     let (server, client) = (start(), client());
-    let api = Api {
-        client: &client,
-        server: &server,
-    };
+    let api = Api::new(&client, &server);
     let source = source(&api, &bucket).await;
     let job = api.import(json!({ "source_id": source })).await;
     assert_eq!(
@@ -333,10 +332,7 @@ async fn an_import_goes_on_when_its_bucket_is_back() {
     })
     .await;
     let (server, client) = (start(), client());
-    let api = Api {
-        client: &client,
-        server: &server,
-    };
+    let api = Api::new(&client, &server);
     let source = source(&api, &bucket).await;
     let job = api.import(json!({ "source_id": source })).await;
     assert_eq!(
@@ -358,10 +354,7 @@ async fn a_full_account_takes_new_bytes_of_its_images() {
     .await;
     let settings = Settings::new().set("allow-private-sources", "true");
     let (server, client) = (settings.set("images-max", "1").start(), client());
-    let api = Api {
-        client: &client,
-        server: &server,
-    };
+    let api = Api::new(&client, &server);
     assert_eq!(upload(&client, &server, "c.gif", b"first").await.0, 200);
     let source = source(&api, &bucket).await;
     let job = json!({ "source_id": source, "overwrite": true });

@@ -1,6 +1,7 @@
 //! Imports: every image of somebody's bucket becomes one of ours (management-api.md, section 8.4).
 
 mod bucket;
+mod object;
 mod work;
 
 use model::{
