@@ -122,10 +122,7 @@ impl Place {
     }
 
     pub(crate) async fn catalog(&self) -> Arc<dyn Portable> {
-        let mut key = [0; 32];
-        let text = model::from_hex(SECRET_KEY).expect("a key");
-        key.copy_from_slice(&text);
-        let vault = Vault::from_key(key);
+        let vault = vault();
         match &self.shared {
             None => {
                 let path = self.data_dir().join("calotype.db");
@@ -251,6 +248,13 @@ pub(crate) fn lines(command: Command) -> (bool, Vec<Value>, String) {
     let values = lines.map(|line| serde_json::from_str(line).expect("JSON"));
     let error = String::from_utf8(output.stderr).expect("text");
     (output.status.success(), values.collect(), error)
+}
+
+/// Of the secret key of every place.
+pub(crate) fn vault() -> Vault {
+    let mut key = [0; 32];
+    key.copy_from_slice(&model::from_hex(SECRET_KEY).expect("a key"));
+    Vault::from_key(key)
 }
 
 /// The single line of a command which must succeed.
