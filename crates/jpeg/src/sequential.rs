@@ -1,5 +1,7 @@
 //! Pictures whose blocks are told one after the other, each as a whole.
 
+use std::rc::Rc;
+
 use crate::bits::{Bits, Cursor, Window};
 use crate::huffman::{
     Codes, DC_BITS, Dc, Dcs, END, PAIR_BITS, Pair, Pairs, RUN_BITS, Run, Runs, UNKNOWN,
@@ -48,24 +50,20 @@ struct Tables<'a> {
 }
 
 impl<'a> Tables<'a> {
-    fn new<const N: usize>(
-        file: &'a File<'_>,
-        part: &Part,
-        stride: usize,
-    ) -> Result<Box<Self>, Error> {
+    fn new<const N: usize>(file: &'a File<'_>, part: &Part, stride: usize) -> Result<Self, Error> {
         let codes = |number: Option<usize>| {
             let codes = number.and_then(|number| file.codes.get(number));
             codes.ok_or(NO_TABLE)
         };
         let (dc_codes, ac_codes) = (codes(part.dc)?, codes(part.ac)?);
-        let mut tables = Box::new(Self {
+        let mut tables = Self {
             dc_codes,
             ac_codes,
             dcs: [Dc::default(); 1 << DC_BITS],
             pairs: [Pair::UNKNOWN; 1 << PAIR_BITS],
             runs: [Run::UNKNOWN; 1 << RUN_BITS],
             offsets: [(N * N * stride) as u32; 256],
-        });
+        };
         dc_codes.fill_dcs(&mut tables.dcs)?;
         let last = const { last_place(N) };
         if last > 0 {
@@ -103,7 +101,7 @@ fn decode_scan<const N: usize>(
         [part] => frame.blocks(part.component),
         _ => frame.mcus(),
     };
-    let mut tables = Vec::with_capacity(scan.parts.len());
+    let mut tables: Vec<Rc<Tables<'_>>> = Vec::with_capacity(scan.parts.len());
     let mut rows = Vec::with_capacity(scan.parts.len());
     let mut counts = Vec::with_capacity(scan.parts.len());
     for part in &scan.parts {
@@ -113,7 +111,18 @@ fn decode_scan<const N: usize>(
             (1, 1)
         };
         let row = Rows::<N>::new(frame, part.component, across * x);
-        tables.push(Tables::new::<N>(file, part, row.stride())?);
+        // The two of colour use the same as a rule, which then stay in the innermost cache.
+        let same = scan
+            .parts
+            .iter()
+            .zip(&rows)
+            .position(|(other, other_row): (_, &Rows<N>)| {
+                (other.dc, other.ac, other_row.stride()) == (part.dc, part.ac, row.stride())
+            });
+        tables.push(match same {
+            Some(index) => Rc::clone(&tables[index]),
+            None => Rc::new(Tables::new::<N>(file, part, row.stride())?),
+        });
         rows.push(row);
         counts.push((x, y));
     }
