@@ -31,7 +31,10 @@ pub(super) async fn any_catalog(config: &Config, vault: Vault) -> Result<Arc<dyn
 /// Opens the blobs, and tries whether a bucket answers.
 pub(super) async fn blobs(config: &Config) -> Result<Blobs, Error> {
     match &config.blobs {
-        BlobStore::Folder(folder) => Blobs::local(folder),
+        BlobStore::Folder(folder) => match config.database {
+            Database::Sqlite(_) => Blobs::local(folder),
+            Database::Postgres(_) => Blobs::shared(folder),
+        },
         BlobStore::Bucket(url) => {
             let blobs = Blobs::bucket(&config.bucket(url))?;
             blobs.check().await?;

@@ -1,15 +1,17 @@
 //! Bytes at rest: the uploaded sources.
 
 mod bucket;
+mod credentials_file;
 mod presigner;
 
 use std::collections::HashSet;
-use std::fs;
+use std::fs::{self, DirEntry};
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream};
@@ -75,6 +77,16 @@ impl Blobs {
     /// Blobs as files below a folder, which nobody else writes to. Half-written files of a process
     /// which crashed are removed in the background.
     pub fn local(root: &Path) -> Result<Self, Error> {
+        Self::folder(root, Duration::ZERO)
+    }
+
+    /// Blobs as files below a folder which other nodes use at the same time. Half-written files are
+    /// removed when they are so old that nobody can be writing them.
+    pub fn shared(root: &Path) -> Result<Self, Error> {
+        Self::folder(root, WRITE_MAX)
+    }
+
+    fn folder(root: &Path, leftovers_age: Duration) -> Result<Self, Error> {
         let unusable = |error: io::Error| Error::folder(root, error);
         fs::create_dir_all(root).map_err(unusable)?;
         if let Some(parent) = root
@@ -89,7 +101,7 @@ impl Blobs {
         thread::Builder::new()
             .name("blob leftovers".to_owned())
             .spawn(move || {
-                if let Err(error) = remove_leftovers(&folder, &in_use) {
+                if let Err(error) = remove_leftovers(&folder, leftovers_age, &in_use) {
                     tracing::warn!(%error, "half-written blobs could not be removed");
                 }
             })
@@ -309,9 +321,12 @@ impl Drop for Entered {
     }
 }
 
+/// No node writes one blob for so long, even where the clocks of the others and of the disk differ.
+const WRITE_MAX: Duration = Duration::from_hours(4);
+
 /// The object store writes to `<key>#<number>` and renames. What a crash left of that is nobody's,
 /// unless the key is being written again.
-fn remove_leftovers(folder: &Path, writing: &Writing) -> io::Result<()> {
+fn remove_leftovers(folder: &Path, age: Duration, writing: &Writing) -> io::Result<()> {
     for outer in folders(folder)? {
         for inner in folders(&outer)? {
             for entry in fs::read_dir(inner)? {
@@ -324,14 +339,32 @@ fn remove_leftovers(folder: &Path, writing: &Writing) -> io::Result<()> {
                     continue;
                 };
                 let in_use = writing.lock();
-                if !in_use.contains(&key) {
-                    fs::remove_file(entry.path())?;
-                    tracing::info!(%key, "removed a half-written blob");
+                if in_use.contains(&key) {
+                    continue;
+                }
+                match remove_if_old(&entry, age) {
+                    Ok(false) => {}
+                    Ok(true) => tracing::info!(%key, "removed a half-written blob"),
+                    // Another node has just finished it, or removed it.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    Err(error) => return Err(error),
                 }
             }
         }
     }
     Ok(())
+}
+
+fn remove_if_old(entry: &DirEntry, age: Duration) -> io::Result<bool> {
+    if !age.is_zero() {
+        // A time which is still to come is not old.
+        let elapsed = entry.metadata()?.modified()?.elapsed();
+        if !elapsed.is_ok_and(|elapsed| elapsed >= age) {
+            return Ok(false);
+        }
+    }
+    fs::remove_file(entry.path())?;
+    Ok(true)
 }
 
 fn folders(parent: &Path) -> io::Result<Vec<PathBuf>> {
@@ -417,17 +450,29 @@ mod tests {
     fn leftovers_are_removed_unless_they_are_in_use() {
         let folder = tempfile::tempdir().unwrap();
         let keys = [(); 3].map(|()| BlobKey::generate());
-        let [whole, left, used] = keys.each_ref().map(|key| path(folder.path(), key));
+        let [whole, broken, used] = keys.each_ref().map(|key| path(folder.path(), key));
         let staging = |path: &Path| PathBuf::from(format!("{}#1", path.display()));
-        let files = [whole.clone(), staging(&left), staging(&used)];
+        let files = [whole, staging(&broken), staging(&used)];
         for file in &files {
             fs::create_dir_all(file.parent().unwrap()).unwrap();
             fs::write(file, b"light").unwrap();
         }
         let writing = Writing::default();
         let _entered = writing.enter(&keys[2]);
-        remove_leftovers(&folder.path().join("o"), &writing).unwrap();
-        assert_eq!(files.map(|file| file.exists()), [true, false, true]);
+        let folder = folder.path().join("o");
+        let left = || files.each_ref().map(|file| file.exists());
+        // Another node may be writing it.
+        remove_leftovers(&folder, WRITE_MAX, &writing).unwrap();
+        assert_eq!(left(), [true, true, true]);
+        let old = std::time::SystemTime::now() - WRITE_MAX;
+        for file in &files {
+            fs::File::open(file).unwrap().set_modified(old).unwrap();
+        }
+        remove_leftovers(&folder, WRITE_MAX, &writing).unwrap();
+        assert_eq!(left(), [true, false, true]);
+        fs::write(&files[1], b"light").unwrap();
+        remove_leftovers(&folder, Duration::ZERO, &writing).unwrap();
+        assert_eq!(left(), [true, false, true]);
     }
 
     #[test]

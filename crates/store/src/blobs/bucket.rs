@@ -11,6 +11,7 @@ use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
 // Turns TLS on for the object store, whose own feature would bring a second implementation of it.
 use reqwest as _;
 
+use super::credentials_file::CredentialsFile;
 use crate::Error;
 
 /// How long connecting may take.
@@ -58,8 +59,8 @@ impl fmt::Display for BucketUrl {
 }
 
 /// A bucket and how it is reached. What is not given here comes from the standard variables
-/// (`AWS_ACCESS_KEY_ID`, `AWS_REGION`, `AWS_ENDPOINT_URL` ...), a web identity, or the role of the
-/// machine.
+/// (`AWS_ACCESS_KEY_ID`, `AWS_REGION`, `AWS_ENDPOINT_URL` ...), a web identity, the file of keys which
+/// the tools of AWS share, or the role of the container or machine.
 #[derive(Clone)]
 pub struct Bucket {
     /// Which bucket.
@@ -122,6 +123,8 @@ impl Bucket {
             builder = builder
                 .with_access_key_id(id)
                 .with_secret_access_key(secret);
+        } else if let Some(file) = CredentialsFile::of_variables()? {
+            builder = builder.with_credentials(Arc::new(file));
         }
         builder
             .with_client_options(options)
