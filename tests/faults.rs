@@ -4,6 +4,8 @@
 //!
 //! What is chosen at random prints its seed; `CALOTYPE_FAULT_SEED` repeats it.
 
+#[path = "faults/clocks.rs"]
+mod clocks;
 #[path = "support/gate.rs"]
 mod gate;
 #[path = "support/nodes.rs"]

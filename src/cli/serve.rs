@@ -10,7 +10,7 @@ use std::io::{IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use model::{Account, Permission, Timestamp};
+use model::{Account, Permission};
 use service::accounts::{NewAccount, NewToken, create_account, create_token};
 use service::{Addresses, Secrets, Service, Settings, TRACE};
 use store::{Catalog, DataFolder, DiskSpace, Renditions, Vault};
@@ -292,7 +292,7 @@ async fn first_start(catalog: &dyn Catalog, config: &Config) -> Result<Option<Fi
 /// token is one whose tokens were revoked, and revoked they stay.
 async fn is_unfinished(catalog: &dyn Catalog, account: &Account) -> Result<bool, Failure> {
     let first_minutes = account.created.after(std::time::Duration::from_mins(10));
-    let is_fresh = Timestamp::now() < first_minutes;
+    let is_fresh = catalog.now() < first_minutes;
     Ok(is_fresh && catalog.tokens(&account.id).await?.is_empty())
 }
 

@@ -72,7 +72,7 @@ impl Command {
                         name,
                         permission,
                         secret: None,
-                        expires: expires_in.map(|time| Timestamp::now().after(time)),
+                        expires: expires_in.map(|time| local.catalog.now().after(time)),
                     };
                     let (token, secret) =
                         create_token(local.catalog.as_ref(), &account.id, new).await?;
@@ -88,7 +88,7 @@ impl Command {
                     let local = Local::open(settings, variables).await?;
                     let account = local.account(account.as_deref()).await?;
                     for token in local.catalog.tokens(&account.id).await? {
-                        output.item(&to_json(&token), to_text(&token))?;
+                        output.item(&to_json(&token), to_text(&token, local.catalog.now()))?;
                     }
                     Ok(())
                 }
@@ -131,8 +131,8 @@ fn to_json(token: &ApiToken) -> Value {
     })
 }
 
-fn to_text(token: &ApiToken) -> String {
-    let expires = match (token.state(Timestamp::now()), token.expires) {
+fn to_text(token: &ApiToken, now: Timestamp) -> String {
+    let expires = match (token.state(now), token.expires) {
         (TokenState::Expired, _) => "expired".to_owned(),
         (TokenState::Active, Some(expires)) => format!("until {expires}"),
         (TokenState::Active, None) => "for ever".to_owned(),

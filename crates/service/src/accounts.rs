@@ -38,7 +38,7 @@ pub async fn create_account(catalog: &dyn Catalog, new: NewAccount) -> Result<Ac
         id: new.id.unwrap_or_else(AccountId::generate),
         hash: new.hash.unwrap_or_else(AccountHash::generate),
         name: new.name,
-        created: Timestamp::now(),
+        created: catalog.now(),
         config: AccountConfig::default(),
     };
     let key = SigningKey::generate(KeyName::default_name());
@@ -71,7 +71,7 @@ pub async fn create_token(
         account: account.clone(),
         name: new.name,
         permission: new.permission,
-        created: Timestamp::now(),
+        created: catalog.now(),
         expires: new.expires,
         not_before: None,
     };
@@ -110,10 +110,15 @@ impl Service {
         Ok(self.catalog.token(&TokenHash::of(secret)).await?)
     }
 
+    /// The time by which everything expires.
+    pub fn now(&self) -> Timestamp {
+        self.catalog.now()
+    }
+
     /// What the holder of a token may do; `None` if the token opens nothing.
     pub async fn authenticate(&self, secret: &str) -> Result<Option<Access>, Error> {
         let token = self.token(secret).await?;
-        let token = token.filter(|token| token.state(Timestamp::now()) == TokenState::Active);
+        let token = token.filter(|token| token.state(self.catalog.now()) == TokenState::Active);
         Ok(token.map(|token| Access {
             account: token.account,
             permission: token.permission,

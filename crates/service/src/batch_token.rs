@@ -19,7 +19,7 @@ pub struct MintedBatchToken {
 impl Service {
     /// Mints a batch token for an account.
     pub fn mint_batch_token(&self, account: &Account) -> MintedBatchToken {
-        let expires = Timestamp::now().after(self.settings.batch_token_ttl);
+        let expires = self.catalog.now().after(self.settings.batch_token_ttl);
         let header = json!({"typ": "JWT", "alg": "HS256", "kid": "batch"});
         let claims = json!({"sub": account.hash.as_str(), "exp": expires.seconds()});
         let encode = |part: &Value| URL_SAFE_NO_PAD.encode(part.to_string());
@@ -32,7 +32,7 @@ impl Service {
     /// The account which a batch token opens; `None` if it opens nothing.
     pub async fn open_batch_token(&self, token: &str) -> Result<Option<Account>, Error> {
         match verified(&self.secrets.batch_token, token) {
-            Some(claims) if Timestamp::now() < claims.expires => {
+            Some(claims) if self.catalog.now() < claims.expires => {
                 Ok(self.catalog.account_by_hash(&claims.account).await?)
             }
             _ => Ok(None),

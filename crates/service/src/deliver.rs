@@ -263,7 +263,7 @@ impl Service {
         let ttl = variant.options.browser_ttl;
         let caching = if image.require_signed_urls && !variant.never_require_signed_urls {
             let keys = self.catalog.signing_keys(&account.id).await?;
-            let now = Timestamp::now();
+            let now = self.catalog.now();
             let expires = signed_url::verify(&keys, delivery.path, delivery.query, now)?;
             Caching::Private(expires.map_or(PRIVATE_TTL_FOREVER, |expires| {
                 let left = (expires - now.seconds()).clamp(0, PRIVATE_TTL_MAX);

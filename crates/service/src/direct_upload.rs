@@ -38,7 +38,7 @@ impl Service {
         account: &Account,
         new: NewDirectUpload,
     ) -> Result<DirectUpload, Error> {
-        let now = Timestamp::now();
+        let now = self.catalog.now();
         let expires = match new.expiry {
             None => now.after(self.settings.direct_upload_expiry),
             Some(expiry) => {
@@ -90,7 +90,7 @@ impl Service {
         let draft = image.ok_or_else(missing)?;
         match draft.draft_expires {
             _ if !draft.is_draft() => Err(Error::UploadUrlUsed),
-            Some(expires) if expires <= Timestamp::now() => Err(Error::UploadUrlExpired),
+            Some(expires) if expires <= self.catalog.now() => Err(Error::UploadUrlExpired),
             _ => Ok(account),
         }
     }
@@ -109,7 +109,7 @@ impl Service {
         let filled = Filled {
             source: kept.source,
             filename: kept.filename,
-            now: Timestamp::now(),
+            now: self.catalog.now(),
         };
         let images_max = self.settings.limits.images_max;
         let filled = self.catalog.fill_draft(&account.id, id, filled, images_max);

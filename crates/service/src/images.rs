@@ -109,7 +109,7 @@ impl Service {
 
     /// Deletes an image or draft: the record now, its renditions now, its bytes soon after.
     pub async fn delete_image(&self, account: &AccountId, id: &ImageId) -> Result<(), Error> {
-        let not_before = Timestamp::now().after(self.settings.release_grace);
+        let not_before = self.catalog.now().after(self.settings.release_grace);
         let deleted = self.catalog.delete_image(account, id, not_before).await;
         let image = deleted.map_err(|error| match error {
             store::Error::NotFound => Error::ImageNotFound(id.clone()),

@@ -6,7 +6,6 @@ mod work;
 
 use model::{
     AccountId, ImageId, ImportBucket, ImportEntry, ImportJob, ImportSource, ImportState, OpaqueId,
-    Timestamp,
 };
 
 use crate::{Error, Service};
@@ -65,7 +64,7 @@ impl Service {
             id: OpaqueId::generate(),
             name: source_name(&new.name)?,
             bucket: checked(new.bucket)?,
-            created: Timestamp::now(),
+            created: self.catalog.now(),
         };
         let sources_max = self.settings.limits.import_sources_max;
         if self.catalog.import_sources(account).await?.len() >= sources_max {
@@ -141,7 +140,7 @@ impl Service {
             state: ImportState::Pending,
             counts: model::ImportCounts::default(),
             error: None,
-            created: Timestamp::now(),
+            created: self.catalog.now(),
             started: None,
             finished: None,
         };
@@ -160,7 +159,7 @@ impl Service {
     /// Ends an import; what was imported stays.
     pub async fn abort_import(&self, account: &AccountId, id: &str) -> Result<ImportJob, Error> {
         let job = OpaqueId::parse(id).ok_or(NO_JOB)?;
-        let now = Timestamp::now();
+        let now = self.catalog.now();
         match self.catalog.abort_import_job(account, &job, now).await {
             Err(store::Error::NotFound) => Err(NO_JOB),
             Err(store::Error::Changed) => Err(Error::ImportEnded),

@@ -105,7 +105,7 @@ impl Service {
         account: &AccountId,
         new: NewWebhook,
     ) -> Result<OpaqueId, Error> {
-        let webhook = webhook_of(OpaqueId::generate(), new)?;
+        let webhook = webhook_of(OpaqueId::generate(), new, self.catalog.now())?;
         let webhooks_max = self.settings.limits.webhooks_max;
         if self.catalog.webhooks(account).await?.len() >= webhooks_max {
             return Err(Error::LimitReached("webhooks"));
@@ -129,7 +129,7 @@ impl Service {
         new: NewWebhook,
     ) -> Result<OpaqueId, Error> {
         let before = self.webhook(account, id).await?;
-        let webhook = webhook_of(before.id, new)?;
+        let webhook = webhook_of(before.id, new, before.created)?;
         self.try_out(&webhook).await?;
         match self.catalog.set_webhook(account, &webhook).await {
             Err(store::Error::NotFound) => Err(NO_WEBHOOK),
@@ -166,7 +166,7 @@ impl Service {
         account: &AccountId,
         new: NewPolicy,
     ) -> Result<OpaqueId, Error> {
-        let now = Timestamp::now();
+        let now = self.catalog.now();
         let policy = NotificationPolicy {
             id: OpaqueId::generate(),
             name: name(new.name)?,
@@ -209,7 +209,7 @@ impl Service {
                     Some(ids) => webhook_ids(ids)?,
                     None => before.webhooks.clone(),
                 },
-                modified: Timestamp::now(),
+                modified: self.catalog.now(),
                 ..before.clone()
             };
             match self.catalog.set_policy(account, &before, &after).await {
@@ -248,7 +248,7 @@ impl Service {
                 image: draft.id,
                 creator: draft.creator,
                 outcome: Err(reason.to_owned()),
-                happened: Timestamp::now(),
+                happened: self.catalog.now(),
             };
             self.catalog.note_failed_upload(&account.id, &end).await
         };
@@ -322,7 +322,7 @@ impl Service {
         claimed: &Claimed,
         sent: Result<(), FetchError>,
     ) -> Result<bool, Error> {
-        let now = Timestamp::now();
+        let now = self.catalog.now();
         let Err(error) = sent else {
             self.catalog.notification_told(claimed, now).await?;
             return Ok(true);
@@ -386,7 +386,7 @@ fn webhook_ids(ids: &[String]) -> Result<Vec<OpaqueId>, Error> {
     Ok(parsed)
 }
 
-fn webhook_of(id: OpaqueId, new: NewWebhook) -> Result<Webhook, Error> {
+fn webhook_of(id: OpaqueId, new: NewWebhook, created: Timestamp) -> Result<Webhook, Error> {
     let invalid = |sentence: String| Err(Error::Invalid(sentence));
     let is_http = reqwest::Url::parse(&new.url)
         .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
@@ -417,7 +417,7 @@ fn webhook_of(id: OpaqueId, new: NewWebhook) -> Result<Webhook, Error> {
         name: name(new.name)?,
         url: new.url,
         secret,
-        created: Timestamp::now(),
+        created,
         last_success: None,
         last_failure: None,
     })

@@ -49,20 +49,20 @@ impl Reservations {
     /// A key whose reservation is durable, and lasts for three quarters of the grace unless reserving takes
     /// long.
     pub(crate) async fn take(&self, catalog: &Arc<dyn Catalog>) -> Result<BlobKey, Error> {
-        if let Some(key) = self.fresh() {
+        if let Some(key) = self.fresh(catalog.now()) {
             self.fill(catalog);
             return Ok(key);
         }
         // Whoever reserves for others may hang, and must not stop them.
         let turn = timeout(TURN_MAX, self.0.reserving.lock()).await;
-        if let Some(key) = self.fresh() {
+        if let Some(key) = self.fresh(catalog.now()) {
             return Ok(key);
         }
         let key = BlobKey::generate();
         if turn.is_ok() {
             self.reserve(catalog, Some(&key)).await?;
         } else {
-            let lapses = Timestamp::now().after(self.0.grace);
+            let lapses = catalog.now().after(self.0.grace);
             catalog
                 .reserve_blobs(std::slice::from_ref(&key), lapses)
                 .await?;
@@ -81,8 +81,7 @@ impl Reservations {
     }
 
     /// The oldest key which is not too old to begin with.
-    fn fresh(&self) -> Option<BlobKey> {
-        let now = Timestamp::now();
+    fn fresh(&self, now: Timestamp) -> Option<BlobKey> {
         let mut keys = self.keys();
         std::iter::from_fn(|| keys.pop_front())
             .find(|reserved| reserved.at <= now && now < reserved.at.after(self.0.grace / 4))
@@ -111,7 +110,7 @@ impl Reservations {
         catalog: &Arc<dyn Catalog>,
         own: Option<&BlobKey>,
     ) -> Result<(), Error> {
-        let at = Timestamp::now();
+        let at = catalog.now();
         let mut keys: Vec<BlobKey> = (0..BATCH).map(|_| BlobKey::generate()).collect();
         keys.extend(own.cloned());
         catalog.reserve_blobs(&keys, at.after(self.0.grace)).await?;

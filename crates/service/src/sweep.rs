@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use model::Timestamp;
-
 use crate::{Error, Service};
 
 /// What one sweep did.
@@ -25,7 +23,7 @@ impl Service {
     pub async fn sweep(&self) -> Result<Swept, Error> {
         let mut swept = Swept::default();
         loop {
-            let long_expired = Timestamp::now().before(DRAFT_GRACE);
+            let long_expired = self.catalog.now().before(DRAFT_GRACE);
             let drafts = self.catalog.delete_expired_drafts(long_expired, BATCH);
             let drafts = drafts.await?;
             swept.drafts += u64::from(drafts);
@@ -36,7 +34,7 @@ impl Service {
         loop {
             let blobs = self
                 .catalog
-                .abandoned_blobs(Timestamp::now(), BATCH)
+                .abandoned_blobs(self.catalog.now(), BATCH)
                 .await?;
             for blob in &blobs {
                 self.renditions.remove_blob(blob).await;

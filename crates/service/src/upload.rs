@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use model::{AccountId, BlobKey, Creator, Filename, Image, ImageId, Metadata, Source, Timestamp};
+use model::{AccountId, BlobKey, Creator, Filename, Image, ImageId, Metadata, Source};
 use pixels::Cancel;
 use ring::digest;
 
@@ -71,7 +71,7 @@ impl Service {
             filename: kept.filename,
             metadata: new.metadata,
             creator: new.creator,
-            uploaded: Timestamp::now(),
+            uploaded: self.catalog.now(),
             require_signed_urls: new.require_signed_urls,
             source: Some(kept.source.clone()),
             draft_expires: None,

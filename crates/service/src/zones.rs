@@ -4,7 +4,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use model::{Account, AccountHash, AccountId, AllowedOrigins, Timestamp, Zone, ZoneConfigs};
+use model::{Account, AccountHash, AccountId, AllowedOrigins, Zone, ZoneConfigs};
 
 use crate::{Error, Service};
 
@@ -87,7 +87,7 @@ impl Service {
         zone: &Zone,
         edit: ZoneEdit,
     ) -> Result<ZoneConfigs, Error> {
-        let now = Timestamp::now();
+        let now = self.catalog.now();
         let after = self.change_config(owner, |config| {
             let told = config.zones.of_mut(zone);
             match &edit {

@@ -55,6 +55,10 @@ impl From<Corrupt> for Error {
 /// Records. Implemented by `Sqlite` and `Postgres`, and by nothing else.
 #[async_trait]
 pub trait Catalog: Notifications + Imports + Send + Sync {
+    /// The time by which everything in it expires: one for all processes which share it, however
+    /// much their own clocks differ.
+    fn now(&self) -> Timestamp;
+
     /// Inserts an account together with the variant and the signing key it starts with.
     /// `Taken` if its id or hash is in use.
     async fn create_account(

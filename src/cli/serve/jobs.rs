@@ -1,7 +1,7 @@
 //! What a server does by itself.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use service::Service;
 use store::Catalog;
@@ -61,14 +61,20 @@ impl Jobs {
 const SWEEP: &str = "sweep";
 const TELL: &str = "notifications";
 
+/// How many intervals the node which sweeps may be silent before another one does.
+const SILENT_MAX: u32 = 3;
+
 /// One of the nodes sweeps. When it is gone, another one does after some intervals.
 async fn sweep_for_ever(service: Service, catalog: Arc<dyn Catalog>, interval: Duration) {
     let mut ticks = tokio::time::interval(interval);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let swept = match catalog.take_lease(SWEEP, 3 * interval).await {
-            Ok(true) => service.sweep().await,
+        let swept = match catalog.take_lease(SWEEP, SILENT_MAX * interval).await {
+            Ok(true) => tokio::select! {
+                swept = service.sweep() => swept,
+                () = lose_sweep(catalog.as_ref(), interval) => continue,
+            },
             Ok(false) => continue,
             Err(error) => Err(error.into()),
         };
@@ -81,6 +87,20 @@ async fn sweep_for_ever(service: Service, catalog: Arc<dyn Catalog>, interval: D
                 let cause = std::error::Error::source(&error).map(ToString::to_string);
                 tracing::error!(%error, cause, "a sweep failed; the next one goes on");
             }
+        }
+    }
+}
+
+/// Keeps the lease, which a long sweep outlasts, until it is lost.
+async fn lose_sweep(catalog: &dyn Catalog, interval: Duration) {
+    let mut kept = Instant::now();
+    loop {
+        tokio::time::sleep(interval).await;
+        let asked = Instant::now();
+        match catalog.take_lease(SWEEP, SILENT_MAX * interval).await {
+            Ok(true) => kept = asked,
+            Err(_) if kept.elapsed() < (SILENT_MAX - 1) * interval => {}
+            Ok(false) | Err(_) => return,
         }
     }
 }

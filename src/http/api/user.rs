@@ -16,7 +16,7 @@ pub(in crate::http) async fn answer<B>(app: &App, request: &Request<B>, path: &s
     reading(request)?;
     if path == "user/tokens/verify" {
         let token = known_token(app, request).await?;
-        return Ok(verified(&token));
+        return Ok(verified(&token, app.service.now()));
     }
     let secret = auth::credentials(request)?;
     let access = app.service.authenticate(&secret).await?;
@@ -60,7 +60,7 @@ pub(in crate::http) async fn verify_account_token<B>(
     reading(request)?;
     let token = known_token(app, request).await?;
     if token.account == account.id {
-        Ok(verified(&token))
+        Ok(verified(&token, app.service.now()))
     } else {
         Err(ApiError::invalid_token())
     }
@@ -79,8 +79,8 @@ async fn known_token<B>(app: &App, request: &Request<B>) -> Result<ApiToken, Api
     token.ok_or_else(ApiError::invalid_token)
 }
 
-fn verified(token: &ApiToken) -> Response {
-    let state = token.state(Timestamp::now());
+fn verified(token: &ApiToken, now: Timestamp) -> Response {
+    let state = token.state(now);
     let status = match state {
         TokenState::Active => "active",
         TokenState::Expired => "expired",

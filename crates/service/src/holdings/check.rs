@@ -134,7 +134,7 @@ impl Holdings {
         let mut walk = Walk {
             holdings: self,
             check,
-            old: Timestamp::now().before(check.age_min),
+            old: self.catalog.now().before(check.age_min),
             sums: Checked::default(),
             pairs: Vec::new(),
             findings: Vec::new(),
@@ -303,7 +303,7 @@ impl Walk<'_> {
         if !self.holdings.still_there(account, id, source).await? {
             return Ok(());
         }
-        let at_once = Timestamp::now();
+        let at_once = self.holdings.catalog.now();
         match self
             .holdings
             .catalog

@@ -5,7 +5,6 @@ use std::sync::atomic::Ordering::Relaxed;
 use bytes::Bytes;
 use model::{
     BlobKey, Image, ImageId, ImportEntry, ImportJob, ImportOutcome, ImportState, ImportedObject,
-    Timestamp,
 };
 use ring::digest;
 use store::catalog::ClaimedImport;
@@ -155,13 +154,13 @@ impl Service {
             filename: kept.filename,
             metadata: None,
             creator: None,
-            uploaded: Timestamp::now(),
+            uploaded: self.catalog.now(),
             require_signed_urls: false,
             source: Some(kept.source),
             draft_expires: None,
         };
         let images_max = self.settings.limits.images_max;
-        let not_before = Timestamp::now().after(self.settings.release_grace);
+        let not_before = self.catalog.now().after(self.settings.release_grace);
         let stored = self
             .catalog
             .insert_imported_image(claimed, image, replaced, images_max, not_before);

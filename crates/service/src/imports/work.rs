@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
-use model::{ImageId, ImportOutcome, ImportState, ImportedObject, Timestamp};
+use model::{ImageId, ImportOutcome, ImportState, ImportedObject};
 use store::catalog::{ClaimedImport, ImportStep};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -121,7 +121,7 @@ impl Service {
     /// Carries out the import whose turn was longest ago, to its end or for a while. `false` if none
     /// waits.
     pub async fn run_import(&self) -> Result<bool, Error> {
-        let now = Timestamp::now();
+        let now = self.catalog.now();
         let mut holder = self.process;
         holder[PROCESS_BYTES..].copy_from_slice(&model::random_bytes::<{ 16 - PROCESS_BYTES }>());
         let claimed = self.catalog.claim_import_job(holder, CLAIM, now);
@@ -149,7 +149,7 @@ impl Service {
             }
             Err(Stop::Trouble(error)) => return Err(error),
         };
-        let now = Timestamp::now();
+        let now = self.catalog.now();
         tracing::info!(import = %claimed.job.id, state = ended.0.as_str(), "an import has ended");
         self.catalog
             .end_import_job(&claimed, ended.0, ended.1, now)

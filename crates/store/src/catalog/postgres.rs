@@ -2,6 +2,7 @@
 
 mod accounts;
 mod changes;
+mod clock;
 mod images;
 mod imports;
 mod keys;
@@ -32,13 +33,15 @@ use model::{
     Account, AccountConfig, AccountHash, AccountId, ApiToken, BlobKey, CreatorFilter, Image,
     ImageId, KeyName, SigningKey, Timestamp, TokenHash, TokenId, Variant, VariantName,
 };
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_postgres::error::SqlState;
 
 use super::recent::{Moment, Recent};
 use super::{Catalog, Corrupt, Filled, ImageEdit, ListQuery, sealed_keys, statements, zone_text};
 use crate::{Error, Vault};
-use changes::Change;
+use changes::{Change, Watched};
+use clock::Clock;
 use moments::Moments;
 use pool::{Connection, Pool};
 pub use url::PostgresUrl;
@@ -59,6 +62,9 @@ struct Shared {
     pool: Pool,
     recent: Arc<Recent>,
     moments: Moments,
+    clock: Arc<Clock>,
+    /// Something was written which other nodes may remember.
+    written: Arc<Notify>,
 }
 
 /// What a write works with, inside a transaction.
@@ -100,14 +106,23 @@ impl Postgres {
         let pool = Pool::new(url.clone(), connections_max)?;
         let connection = pool.connect().await?;
         let last = schema::prepare(&connection, &vault).await?;
+        let clock = Arc::new(Clock::of(&connection).await?);
         drop(connection);
         let recent = Arc::new(Recent::on_trust());
-        let watcher = tokio::spawn(changes::watch(pool.clone(), Arc::clone(&recent)));
+        let written = Arc::new(Notify::new());
+        let watched = Watched {
+            recent: Arc::clone(&recent),
+            clock: Arc::clone(&clock),
+            written: Arc::clone(&written),
+        };
+        let watcher = tokio::spawn(changes::watch(pool.clone(), watched));
         Ok(Self {
             shared: Arc::new(Shared {
                 pool,
                 recent,
                 moments: Moments::after(last),
+                clock,
+                written,
             }),
             watcher,
             vault,
@@ -149,6 +164,9 @@ impl Postgres {
             let result = transaction::write(&shared, &change, work).await;
             // Also after a failure: the database may have done it.
             shared.recent.forget(change.touched(&shared.recent));
+            if !matches!(change, Change::Nothing) {
+                shared.written.notify_one();
+            }
             result
         });
         task.await.map_err(|error| Error::Database(error.into()))?
@@ -163,6 +181,10 @@ impl Drop for Postgres {
 
 #[async_trait]
 impl Catalog for Postgres {
+    fn now(&self) -> Timestamp {
+        self.shared.clock.now()
+    }
+
     fn moment(&self) -> Moment {
         self.recent().moment()
     }

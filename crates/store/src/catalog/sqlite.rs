@@ -136,6 +136,10 @@ impl Drop for Sqlite {
 
 #[async_trait]
 impl Catalog for Sqlite {
+    fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+
     fn moment(&self) -> Moment {
         self.recent.moment()
     }

@@ -14,6 +14,7 @@ mod many;
 mod model_based;
 mod nodes;
 mod notifications;
+mod notified;
 #[path = "../../../../tests/support/postgres.rs"]
 mod postgres;
 mod races;

@@ -6,15 +6,18 @@
 //! being delivered: a node which cannot look reads everything afresh.
 //!
 //! Rows become visible in another order than they are numbered, so a look asks for those which its
-//! predecessor's snapshot did not show. Notifications (LISTEN, NOTIFY) would be a little earlier, but
-//! they make every commit wait for the one before, and do not pass poolers of connections.
+//! predecessor's snapshot did not show. A notification (LISTEN, NOTIFY) lets the others look at once.
+//! It is sent after the commit and for many of them together, since transactions which notify commit
+//! one after the other; where it is lost, as in a pooler of connections, the next look is in time.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use model::{AccountId, ImageId};
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::sync::Notify;
+use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout};
 
+use super::clock::Clock;
 use super::pool::{Connection, Pool};
 use super::statements;
 use crate::Error;
@@ -24,15 +27,21 @@ statements! {
     NOTE = "INSERT INTO changes (account, image) VALUES ($1, $2)";
     START = "SELECT pg_current_snapshot()::text";
     LOOK =
-        "SELECT pg_current_snapshot()::text, change.account, change.image, change.xid IS NOT NULL
+        "SELECT pg_current_snapshot()::text, change.account, change.image, change.xid IS NOT NULL,
+             (extract(epoch FROM clock_timestamp()) * 1000000)::bigint
          FROM (SELECT 1) AS look LEFT JOIN changes AS change
              ON change.xid >= pg_snapshot_xmin($1::text::pg_snapshot)
              AND NOT pg_visible_in_snapshot(change.xid, $1::text::pg_snapshot)";
     CLEAN = "DELETE FROM changes WHERE noted < clock_timestamp() - interval '5 minutes'";
 }
 
-/// Time between two looks.
+/// Between those who look. Not among the statements which must be there: other servers refuse them.
+const LISTEN: &str = "LISTEN calotype_changes";
+const NOTIFY: &str = "NOTIFY calotype_changes";
+
+/// Time between two looks, and the least where others notify.
 const LOOK_EVERY: Duration = Duration::from_millis(150);
+const LOOK_AFTER: Duration = Duration::from_millis(10);
 
 /// How long what is remembered counts after a look began.
 const TRUSTED: Duration = Duration::from_millis(800);
@@ -83,19 +92,38 @@ impl Change {
     }
 }
 
-/// Looks for the changes of other nodes until it is aborted.
-pub(super) async fn watch(pool: Pool, recent: Arc<Recent>) {
+/// What a look brings up to date.
+#[derive(Clone)]
+pub(super) struct Watched {
+    pub(super) recent: Arc<Recent>,
+    pub(super) clock: Arc<Clock>,
+    /// This node has written something which others may remember.
+    pub(super) written: Arc<Notify>,
+}
+
+/// Looks for the changes of other nodes, and tells them of those of this one, until it is aborted.
+pub(super) async fn watch(pool: Pool, watched: Watched) {
     let mut ticks = interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut watcher = None;
+    let mut watcher: Option<Watcher> = None;
     let mut failing = false;
+    let mut began = Instant::now();
     loop {
-        ticks.tick().await;
-        let began = Instant::now();
-        let looked = timeout(LOOK_MAX, look(&mut watcher, &pool, &recent)).await;
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = pool.notified() => sleep_until((began + LOOK_AFTER).into()).await,
+            () = watched.written.notified() => {
+                if let Some(watcher) = &mut watcher {
+                    watcher.notify().await;
+                }
+                continue;
+            }
+        }
+        began = Instant::now();
+        let looked = timeout(LOOK_MAX, look(&mut watcher, &pool, &watched)).await;
         match looked.unwrap_or(Err(Error::Timeout)) {
             Ok(()) => {
-                recent.trust(began, TRUSTED);
+                watched.recent.trust(began, TRUSTED);
                 failing = false;
             }
             Err(error) => {
@@ -116,12 +144,26 @@ struct Watcher {
     snapshot: String,
     looked: Instant,
     cleaned: Instant,
+    /// Not every server which speaks this protocol can.
+    notifies: bool,
 }
 
-async fn look(watcher: &mut Option<Watcher>, pool: &Pool, recent: &Recent) -> Result<(), Error> {
+impl Watcher {
+    /// What fails here is found by the next look, or costs nothing but time.
+    async fn notify(&mut self) {
+        if self.notifies {
+            let notified = timeout(LOOK_MAX, self.connection.batch(NOTIFY)).await;
+            self.notifies = matches!(notified, Ok(Ok(())));
+        }
+    }
+}
+
+async fn look(watcher: &mut Option<Watcher>, pool: &Pool, watched: &Watched) -> Result<(), Error> {
+    let Watched { recent, clock, .. } = watched;
     let began = Instant::now();
     let Some(watcher) = watcher else {
         let connection = pool.connect().await?;
+        let notifies = connection.batch(LISTEN).await.is_ok();
         // The database behind a new connection may be another one, which took the place of the first.
         let row = connection.query_one(START, &[]).await?;
         recent.forget(Touched::Everything);
@@ -130,10 +172,13 @@ async fn look(watcher: &mut Option<Watcher>, pool: &Pool, recent: &Recent) -> Re
             connection,
             looked: began,
             cleaned: began,
+            notifies,
         });
         return Ok(());
     };
+    let asked = Instant::now();
     let rows = watcher.connection.query(LOOK, &[&watcher.snapshot]).await?;
+    let answered = Instant::now();
     if began.duration_since(watcher.looked) > GAP_MAX {
         recent.forget(Touched::Everything);
     }
@@ -144,6 +189,7 @@ async fn look(watcher: &mut Option<Watcher>, pool: &Pool, recent: &Recent) -> Re
     }
     if let Some(row) = rows.first() {
         watcher.snapshot = row.try_get(0)?;
+        clock.set(row.try_get(4)?, asked, answered);
     }
     watcher.looked = began;
     if began.duration_since(watcher.cleaned) > CLEAN_EVERY {

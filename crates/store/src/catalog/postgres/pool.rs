@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::fmt;
+use std::future::poll_fn;
 use std::hash::BuildHasher as _;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,10 +11,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Row, Statement};
+use tokio_postgres::{AsyncMessage, Client, Row, Statement};
 
 use super::tls::Tls;
 use super::url::PostgresUrl;
@@ -142,6 +143,8 @@ struct Inner {
     idle: Mutex<Vec<Connection>>,
     places: Arc<Semaphore>,
     opened: AtomicUsize,
+    /// A connection which listens was notified.
+    notified: Arc<Notify>,
     /// Connections live here, whoever needs one first: they outlast other runtimes.
     runtime: Handle,
 }
@@ -156,6 +159,7 @@ impl Pool {
             places: Arc::new(Semaphore::new(connections_max)),
             // Nodes begin at different slots.
             opened: AtomicUsize::new(random),
+            notified: Arc::default(),
             runtime: Handle::current(),
         })))
     }
@@ -212,9 +216,17 @@ impl Pool {
         let connecting = async move {
             let connecting = inner.url.config.connect(inner.tls.clone());
             let connected = timeout(CONNECT_MAX, connecting).await;
-            let (client, connection) = connected.map_err(|_| Error::Timeout)??;
-            // Its errors are those of the requests which they fail.
-            tokio::spawn(connection);
+            let (client, mut connection) = connected.map_err(|_| Error::Timeout)??;
+            // Without the pool, which ends with the last who uses it.
+            let notify = Arc::clone(&inner.notified);
+            tokio::spawn(async move {
+                // Its errors are those of the requests which they fail.
+                while let Some(Ok(message)) = poll_fn(|cx| connection.poll_message(cx)).await {
+                    if let AsyncMessage::Notification(_) = message {
+                        notify.notify_one();
+                    }
+                }
+            });
             Ok::<_, Error>(client)
         };
         let connected = self.0.runtime.spawn(connecting).await;
@@ -226,6 +238,11 @@ impl Pool {
             statements: Mutex::default(),
             slot: (opened % SLOTS) as i16,
         })
+    }
+
+    /// Until a connection which listens is notified.
+    pub(super) async fn notified(&self) {
+        self.0.notified.notified().await;
     }
 
     /// Closes the idle connections and refuses further work.

@@ -4,7 +4,7 @@ use futures_util::future::try_join_all;
 
 use super::pool::Connection;
 use super::{
-    accounts, changes, images, imports, keys, leases, leaves, lists, notifications, purges,
+    accounts, changes, clock, images, imports, keys, leases, leaves, lists, notifications, purges,
     records, rows, statements, sweep, tokens, variants,
 };
 use crate::{Error, Vault};
@@ -23,6 +23,7 @@ const MIGRATIONS: &[&str] = &[
 const ALL_STATEMENTS: &[&[&str]] = &[
     accounts::STATEMENTS,
     changes::STATEMENTS,
+    clock::STATEMENTS,
     images::STATEMENTS,
     imports::STATEMENTS,
     keys::STATEMENTS,
@@ -48,8 +49,10 @@ statements! {
 /// The least `server_version_num`.
 const VERSION_MIN: i32 = 150_000;
 
-/// The advisory lock under which one node migrates.
-const LOCK: &str = "SELECT pg_advisory_xact_lock(4747271902531)";
+/// The advisory lock under which one node migrates, however long it takes; what it locks then is
+/// waited for as always.
+const LOCK: &str = "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0;
+    SELECT pg_advisory_xact_lock(4747271902531); SET LOCAL lock_timeout = '10s'";
 
 /// What the seal holds.
 const SEALED: &[u8] = b"calotype";
