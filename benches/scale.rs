@@ -2,7 +2,8 @@
 //! an upload adds to what the store itself takes, and what a second node adds to the first.
 //!
 //! `scripts/bench-scale.sh` starts the two and says where they are: `CALOTYPE_BENCH_DATABASE`,
-//! `CALOTYPE_BENCH_S3`. Without them there is nothing to measure.
+//! `CALOTYPE_BENCH_S3`, and in `CALOTYPE_BENCH_SERVERS` the ids of the processes which run them, with commas
+//! between. Without the first two there is nothing to measure.
 
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
@@ -198,13 +199,9 @@ async fn misses(place: &Place, picture: &Bytes) {
 /// Lets this program, the database and the store run on these cores alone.
 fn stay_on(cores: &[usize]) {
     let list: Vec<String> = cores.iter().map(ToString::to_string).collect();
-    let found = Command::new("pgrep")
-        .args(["-x", "postgres|radosgw|ceph-osd|ceph-mon"])
-        .output();
-    let found = found.expect("pgrep is there").stdout;
-    let found = String::from_utf8_lossy(&found).into_owned();
-    let own = std::process::id().to_string();
-    for process in found.split_whitespace().chain([own.as_str()]) {
+    let mut processes = servers();
+    processes.push(std::process::id().to_string());
+    for process in &processes {
         // One which has just ended is not missed.
         let _ = Command::new("taskset")
             .args([
@@ -218,6 +215,21 @@ fn stay_on(cores: &[usize]) {
             .stderr(Stdio::null())
             .status();
     }
+}
+
+/// The processes of `CALOTYPE_BENCH_SERVERS`, and all which they and theirs started.
+fn servers() -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    let mut parents = std::env::var("CALOTYPE_BENCH_SERVERS").unwrap_or_default();
+    while !parents.is_empty() {
+        found.extend(parents.split(',').map(str::to_owned));
+        let children = Command::new("pgrep")
+            .args(["--delimiter", ",", "--parent", &parents])
+            .output();
+        let children = children.expect("pgrep is there").stdout;
+        parents = String::from_utf8_lossy(&children).trim().to_owned();
+    }
+    found
 }
 
 /// A running node with a folder of its own.
@@ -257,8 +269,8 @@ impl Node {
         ] {
             command.env(format!("CALOTYPE_{name}"), value);
         }
-        for name in ["CALOTYPE_BENCH_DATABASE", "CALOTYPE_BENCH_S3"] {
-            command.env_remove(name);
+        for name in ["DATABASE", "S3", "SERVERS"] {
+            command.env_remove(format!("CALOTYPE_BENCH_{name}"));
         }
         command.env("CALOTYPE_DATA_DIR", folder.path());
         let start = Instant::now();

@@ -20,8 +20,10 @@ trap end EXIT
 
 # They run until their input ends.
 CALOTYPE_TEST_POSTGRES_FSYNC=on scripts/postgres.sh <"$folder/postgres" >"$folder/postgres.out" &
+servers=$!
 exec 3>"$folder/postgres"
 scripts/s3.sh <"$folder/s3" >"$folder/s3.out" &
+servers+=,$!
 exec 4>"$folder/s3"
 line() { # FILE WORD: waits for a line with the word
     for _ in {1..1200}; do
@@ -52,5 +54,6 @@ for bench in catalog whole; do
 done
 if wanted nodes; then
     echo "== nodes"
-    CALOTYPE_BENCH_DATABASE=$(database nodes) cargo bench --locked --workspace --bench scale
+    CALOTYPE_BENCH_DATABASE=$(database nodes) CALOTYPE_BENCH_SERVERS=$servers \
+        cargo bench --locked --workspace --bench scale
 fi
