@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Starts PostgreSQL and an S3 server of its own, and measures the catalog and nodes on them.
-# docs/benchmarks.md has the figures.
+# Starts PostgreSQL and an S3 server of its own, and measures the catalog, statements without our client, and
+# nodes on them. docs/benchmarks.md has the figures.
 #   CALOTYPE_BENCH_IMAGES   how many images in the catalog (1,000,000)
-# The arguments `catalog`, `whole` and `nodes` measure these alone.
+# The arguments `catalog`, `whole`, `statements` and `nodes` measure these alone.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -52,6 +52,10 @@ for bench in catalog whole; do
             cargo bench --locked --workspace --bench "$bench"
     fi
 done
+if wanted statements; then
+    echo "== statements"
+    scripts/bench-postgres.sh "$(database statements)"
+fi
 if wanted nodes; then
     echo "== nodes"
     CALOTYPE_BENCH_DATABASE=$(database nodes) CALOTYPE_BENCH_SERVERS=$servers \
