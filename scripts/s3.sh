@@ -10,7 +10,16 @@
 # does not, so that this is Ceph whatever is asked for.
 set -euo pipefail
 
+# Another program may take a port which was free a moment ago: then all begins again, on other ports.
+attempt=${CALOTYPE_TEST_S3_ATTEMPT:-1}
+folder=
 fail() {
+    if [[ -n $folder && $attempt -lt 5 ]] && grep -qrs 'Address already in use' "$folder/log"; then
+        trap - EXIT
+        exec {errors}>&2
+        stop
+        CALOTYPE_TEST_S3_ATTEMPT=$((attempt + 1)) exec "$0" 2>&"$errors"
+    fi
     echo "$1" >&2
     exit 1
 }
@@ -32,7 +41,6 @@ done
 
 folder=$(mktemp -d)
 daemons=()
-# shellcheck disable=SC2329 # the trap calls it
 stop() {
     # The shell would say that they were killed.
     exec 2>/dev/null
@@ -44,12 +52,27 @@ trap stop EXIT
 trap 'exit 1' INT TERM HUP
 
 id=$(cat /proc/sys/kernel/random/uuid)
-free_port() {
+free_port() { # [OTHER]: which is not the other one
     local port
     while port=$((20000 + RANDOM % 12000)); do
+        [[ $port != "${1:-}" ]] || continue
         (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || break
     done
     echo "$port"
+}
+listens() { # PORT PROCESS: whether it is this process which listens there
+    local socket
+    socket=$(awk -v port="$(printf ':%04X' "$1")" \
+        '$4 == "0A" && substr($2, 9) == port { print $10 }' /proc/net/tcp)
+    [[ -n $socket && -n $(find "/proc/$2/fd" -lname "socket:\[$socket\]" 2>/dev/null) ]]
+}
+until_it_works() { # NAME PROCESS COMMAND...: until the command succeeds
+    for _ in {1..600}; do
+        "${@:3}" >/dev/null 2>&1 && return
+        kill -0 "$2" 2>/dev/null || break
+        sleep 0.1
+    done
+    fail "$1 does not start: $(cat "$folder/log/output")"
 }
 run() { # in the background, with its output kept
     "$@" >>"$folder/log/output" 2>&1 </dev/null &
@@ -62,7 +85,7 @@ mkdir "$folder/log"
 
 if [[ $server == garage ]]; then
     port=$(free_port)
-    rpc=127.0.0.1:$(free_port)
+    rpc=127.0.0.1:$(free_port "$port")
     export GARAGE_CONFIG_FILE=$folder/garage.toml
     cat >"$GARAGE_CONFIG_FILE" <<CONF
 metadata_dir = "$folder/meta"
@@ -78,11 +101,8 @@ api_bind_addr = "127.0.0.1:$port"
 root_domain = ".s3.garage.localhost"
 CONF
     run garage server
-    for _ in {1..600}; do
-        garage status >/dev/null 2>&1 && break
-        kill -0 "${daemons[@]}" 2>/dev/null || fail "Garage does not start: $(cat "$folder/log/output")"
-        sleep 0.1
-    done
+    until_it_works Garage "${daemons[0]}" garage status
+    until_it_works Garage "${daemons[0]}" listens "$port" "${daemons[0]}"
     quietly garage layout assign -z here -c 10G "$(garage node id -q 2>/dev/null | cut -d@ -f1)"
     quietly garage layout apply --version 1
     quietly garage key import --yes -n test $key $secret
@@ -94,7 +114,7 @@ CONF
 fi
 
 mon_port=$(free_port)
-port=$(free_port)
+port=$(free_port "$mon_port")
 url=http://127.0.0.1:$port
 frontend="beast endpoint=127.0.0.1:$port"
 if [[ -n ${CALOTYPE_TEST_S3_CERTIFICATE:-} ]]; then
@@ -144,8 +164,13 @@ quietly ceph-authtool "$folder/keyring" --gen-key -n client.admin \
 quietly monmaptool --create --addv a "[v1:127.0.0.1:$mon_port]" --fsid "$id" "$folder/monmap"
 quietly ceph-mon --mkfs -i a --monmap "$folder/monmap" --keyring "$folder/keyring"
 run ceph-mon -f -i a
+until_it_works 'The monitor of Ceph' "${daemons[0]}" listens "$mon_port" "${daemons[0]}"
 osd=$(cat /proc/sys/kernel/random/uuid)
-number=$(timeout 60 ceph osd new "$osd" 2>>"$folder/log/output")
+# A monitor which listens may refuse for a moment.
+new_osd() {
+    number=$(timeout 60 ceph osd new "$osd" 2>>"$folder/log/output")
+}
+until_it_works 'The monitor of Ceph' "${daemons[0]}" new_osd
 quietly ceph-osd -i "$number" --mkfs --osd-uuid "$osd"
 # Now and then the first start meets a monitor which does not know it yet, and ends.
 for _ in {1..20}; do
@@ -158,11 +183,8 @@ for _ in {1..20}; do
 done
 quietly radosgw-admin user create --uid test --display-name test --access-key $key --secret $secret
 run radosgw -f -n client.rgw
-for _ in {1..600}; do
-    curl -sfk -o /dev/null "$url/" && break
-    kill -0 "${daemons[@]}" 2>/dev/null || fail "Ceph does not start: $(cat "$folder/log/output")"
-    sleep 0.1
-done
+until_it_works 'The gateway of Ceph' "${daemons[-1]}" listens "$port" "${daemons[-1]}"
+until_it_works 'The gateway of Ceph' "${daemons[-1]}" curl -sfk "$url/"
 
 # Makes the bucket: a request with a signature of version 2, which needs no more than openssl.
 date=$(date -uR | sed 's/+0000/GMT/')
