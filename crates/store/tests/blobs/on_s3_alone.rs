@@ -1,12 +1,12 @@
 //! What holds for a bucket alone: its keys, its neighbours, its absence.
 
-use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 use model::BlobKey;
 use store::{Blobs, BucketUrl, Presigner};
+use tokio::net::TcpSocket;
 
 use crate::{bucket, s3};
 
@@ -108,10 +108,10 @@ async fn on_s3_a_presigned_address_gives_one_blob_for_its_time() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_which_is_not_there_is_an_error() {
-    // A port on which nobody listens any more.
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let endpoint = format!("http://{}", listener.local_addr().unwrap());
-    drop(listener);
+    // A port which is taken, so that nobody else gets it, and on which nobody listens.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let endpoint = format!("http://{}", socket.local_addr().unwrap());
     let absent = bucket(&s3::Prefix {
         endpoint,
         url: "s3://images/absent".to_owned(),
