@@ -23,6 +23,7 @@ mod sqlite;
 mod sweep;
 mod tls;
 mod tokens;
+mod upgrades;
 
 /// Runs each test on each backend.
 macro_rules! suite {

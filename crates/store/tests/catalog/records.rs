@@ -17,7 +17,7 @@ use crate::fixtures::{
 use crate::notifications::{failure, policy, webhook};
 
 /// Everything, in the order in which it is read.
-async fn all(catalog: &dyn Portable, reading: Reading) -> Vec<Record> {
+pub(crate) async fn all(catalog: &dyn Portable, reading: Reading) -> Vec<Record> {
     let mut records = catalog.records(reading);
     let mut all = Vec::new();
     while let Some(some) = records.recv().await {
@@ -41,10 +41,10 @@ async fn copy(from: &dyn Portable, to: &dyn Portable) {
     }
 }
 
-struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         Self(now.as_nanos() as u64 | 1)
     }
@@ -58,7 +58,7 @@ impl Random {
 }
 
 /// Fills a catalog with whatever there can be, by way of what a server does.
-async fn fill(catalog: &dyn Catalog, random: &mut Random) {
+pub(crate) async fn fill(catalog: &dyn Catalog, random: &mut Random) {
     for number in 0..3 {
         let mut owner = account(&format!("account {number} \u{1f4f7}"));
         owner.config = AccountConfig {

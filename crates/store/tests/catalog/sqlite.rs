@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use model::{CreatorFilter, Image};
 use rusqlite::Connection;
 use store::catalog::Order;
-use store::{Catalog, Error, Portable, Sqlite, Vault};
+use store::{Catalog, Error, Sqlite, Vault};
 use tempfile::TempDir;
 
 use crate::fixtures::{LATE, at, blob, image, new_account, pages, query, upload, upload_some};
@@ -45,36 +45,6 @@ async fn a_reopened_catalog_holds_everything() {
     assert_eq!(pages(&third, &account, all).await, images);
     let any = CreatorFilter::Any;
     assert_eq!(third.image_count(&account, &any).await.unwrap(), 20);
-}
-
-/// As the first version of the schema left it.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_database_of_the_first_version_is_brought_up_to_date() {
-    let (_folder, path) = folder();
-    let old = Connection::open(&path).unwrap();
-    old.execute_batch(include_str!("../../migrations/sqlite/0001.sql"))
-        .unwrap();
-    old.execute_batch(
-        "INSERT INTO accounts (id, hash, name, created, flexible_variants, browser_ttl,
-             preserve_content_credentials)
-         VALUES ('0123456789abcdef0123456789abcdef', 'Vi7wi5KSItxGFsWRG2Us6Q', 'old', 1, 0,
-             172800, 0);
-         PRAGMA user_version = 1;",
-    )
-    .unwrap();
-    drop(old);
-    let catalog = open(&path).await;
-    let accounts = catalog.accounts().await.unwrap();
-    assert_eq!(accounts.len(), 1);
-    assert_eq!(catalog.incoming().await.unwrap(), None);
-    let stored = upload(&catalog, &accounts[0].id, image("a")).await;
-    let hour = std::time::Duration::from_hours(1);
-    catalog.hold_blobs([1; 16], hour).await.unwrap();
-    catalog
-        .delete_image(&accounts[0].id, &stored.id, at(0))
-        .await
-        .unwrap();
-    assert_eq!(catalog.abandoned_blobs(LATE, 1).await.unwrap(), []);
 }
 
 #[tokio::test(flavor = "multi_thread")]
