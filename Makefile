@@ -38,9 +38,11 @@ soak: setup-build ## serve good and hostile clients for half an hour, and watch 
 	scripts/soak.sh
 
 .PHONY: durability
-durability: ## kill servers, moves, backups and restores 200 times each, delete a tenth of a million images, and look for what is lost
-	CALOTYPE_KILL_ROUNDS=200 cargo test --locked --test durability --test keeping kill -- --nocapture
-	CALOTYPE_MANY_IMAGES=1000 cargo test --workspace --locked --test catalog very_many -- --nocapture
+durability: setup-build setup-svt setup-tests ## kill servers, moves, backups and restores 200 times each, delete a tenth of a million images, and look for what is lost
+	CALOTYPE_REQUIRE_CLIENTS=1 CALOTYPE_REQUIRE_SERVERS=1 CALOTYPE_KILL_ROUNDS=200 \
+		scripts/test.sh --test durability --test keeping kill -- --nocapture
+	CALOTYPE_REQUIRE_CLIENTS=1 CALOTYPE_REQUIRE_SERVERS=1 CALOTYPE_MANY_IMAGES=1000 \
+		scripts/test.sh --test catalog very_many -- --nocapture
 
 FUZZ_SECONDS ?= 300
 FUZZ_TARGETS ?=
