@@ -24,6 +24,8 @@ mod restarts;
 mod s3;
 #[path = "support/server.rs"]
 mod server;
+#[path = "support/until.rs"]
+mod until;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -38,6 +40,7 @@ use gate::{Fault, Faulty, Gate};
 use nodes::{Nodes, SECRET_KEY, blob, client, deliver, upload};
 use postgres::Postgres;
 use server::{API_TOKEN, Server, Settings};
+use until::until;
 
 pub(crate) async fn get(client: &Client, node: &Server, id: &str) -> (StatusCode, Value) {
     let url = format!("{}/v1/{}", node.images_url(), id.replace('/', "%2F"));
@@ -52,6 +55,15 @@ pub(crate) async fn delete(client: &Client, node: &Server, id: &str) -> StatusCo
     sent.expect("the node answers").status()
 }
 
+async fn readiness(client: &Client, node: &Server) -> StatusCode {
+    let ready = client.get(format!("{}/readyz", node.url())).send().await;
+    ready.expect("the node answers").status()
+}
+
+async fn until_ready(client: &Client, node: &Server) {
+    until(async || readiness(client, node).await == StatusCode::OK).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn on_s3_every_way_to_fail_is_survived() {
     let Some(bucket) = s3::prefix() else { return };
@@ -62,7 +74,8 @@ async fn on_s3_every_way_to_fail_is_survived() {
         .set("s3-access-key-id", s3::KEY.0)
         .set("s3-secret-access-key", s3::KEY.1)
         .set("sweep-interval", "50ms")
-        .set("blob-grace", "1s")
+        // Not so short that an upload which is tried again is taken for one which was given up.
+        .set("blob-grace", "20s")
         .set("cache-memory-bytes", "0")
         .set("cache-disk-bytes", "0")
         .start();
@@ -131,14 +144,12 @@ async fn on_s3_every_way_to_fail_is_survived() {
 
     // And leaves nothing behind.
     let blobs = blobs_of(&bucket);
-    loop {
+    until(async || {
         let stored = blobs.sorted().count().await;
         assert!(stored >= there, "{stored} blobs of {there} images");
-        if stored == there {
-            break;
-        }
-        tokio::task::yield_now().await;
-    }
+        stored == there
+    })
+    .await;
 }
 
 fn blobs_of(bucket: &s3::Prefix) -> Blobs {
@@ -185,22 +196,17 @@ async fn on_postgres_and_s3_a_node_without_its_database_shows_nothing_stale() {
     let live = client.get(format!("{}/livez", apart.url())).send().await;
     assert_eq!(live.expect("an answer").status(), 200);
     let (ready, refused) = tokio::join!(
-        client.get(format!("{}/readyz", apart.url())).send(),
+        readiness(&client, &apart),
         upload(&client, &apart, "refused", b"refused"),
     );
-    assert_eq!(ready.expect("an answer").status(), 503);
+    assert_eq!(ready, 503);
     assert_eq!(refused.0, 503, "{}", refused.1);
     // The others do not notice.
     assert_eq!(deliver(&client, &there, "kept").await.status(), 200);
     assert_eq!(get(&client, &there, "refused").await.0, 404);
 
     gate.open();
-    loop {
-        let ready = client.get(format!("{}/readyz", apart.url())).send().await;
-        if ready.expect("an answer").status() == 200 {
-            break;
-        }
-    }
+    until_ready(&client, &apart).await;
     assert_eq!(deliver(&client, &apart, "kept").await.status(), 200);
     assert_eq!(deliver(&client, &apart, "deleted").await.status(), 404);
     let (status, answer) = upload(&client, &apart, "after", b"after").await;
@@ -254,12 +260,7 @@ async fn on_postgres_a_database_which_stands_still_for_half_a_minute_loses_nothi
     let (answers, refused) = tokio::join!(join_all(uploads), watched);
     assert!(refused, "what may be private by now was shown");
 
-    loop {
-        let ready = client.get(format!("{}/readyz", node.url())).send().await;
-        if ready.expect("an answer").status() == 200 {
-            break;
-        }
-    }
+    until_ready(client, node).await;
     assert_eq!(deliver(client, node, "before").await.status(), 200);
     for (id, acknowledged) in answers.into_iter().flatten() {
         let (status, bytes) = blob(client, node, &id.replace('/', "%2F")).await;

@@ -18,6 +18,8 @@ mod postgres;
 mod s3;
 #[path = "support/server.rs"]
 mod server;
+#[path = "support/until.rs"]
+mod until;
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -28,6 +30,7 @@ use serde_json::{Value, json};
 use nodes::{Nodes, blob, client, upload};
 use objects::Bucket;
 use server::{API_TOKEN, Server, Settings};
+use until::until;
 
 /// A server's API of imports.
 struct Api<'a> {
@@ -507,12 +510,11 @@ async fn on_postgres_and_s3_an_import_survives_its_nodes() {
     let path = format!("jobs/{}", text(&job["id"]));
     // Each dies when some of it is done, by the word of the other, and another one comes.
     for least in [1, 150, 300] {
-        loop {
+        until(async || {
             let seen = Api::new(&client, &servers[1]).get(&path).await;
-            if counts(&seen)[0] >= least || text(&seen["status"]) == "completed" {
-                break;
-            }
-        }
+            counts(&seen)[0] >= least || text(&seen["status"]) == "completed"
+        })
+        .await;
         servers.remove(0).kill9();
         servers.push(start());
     }
@@ -559,7 +561,7 @@ async fn on_s3_a_command_which_is_interrupted_ends_its_import() {
         .stderr(Stdio::piped());
     let child = command.spawn().expect("the program runs");
     // It listens before there is a job.
-    while api.get("jobs").await[0]["status"] != "running" {}
+    until(async || api.get("jobs").await[0]["status"] == "running").await;
     let pid = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("it is there");
     let output = tokio::task::block_in_place(|| child.wait_with_output());

@@ -2,6 +2,8 @@
 
 #[path = "support/server.rs"]
 mod server;
+#[path = "support/until.rs"]
+mod until;
 
 use std::io::Read as _;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -13,6 +15,7 @@ use rustls_pki_types::pem::PemObject as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use server::{API_TOKEN, Server, Settings};
+use until::until;
 
 /// Two certificates for `calotype.test`, each signed by itself, and their keys.
 const ONE: [&str; 2] = [
@@ -104,9 +107,7 @@ async fn sighup_reads_the_certificate_again() {
     assert!(opens(ONE[0]).await, "what cannot be used is not used");
     write(folder.path(), TWO);
     server.hang_up();
-    while !opens(TWO[0]).await {
-        tokio::task::yield_now().await;
-    }
+    until(async || opens(TWO[0]).await).await;
     assert!(!opens(ONE[0]).await);
     let log = server.terminate_for_log();
     assert!(log.contains("the certificate stays as it was"), "{log}");

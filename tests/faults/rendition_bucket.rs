@@ -1,6 +1,6 @@
 //! The bucket of renditions stands still: it is a cache, and everything else goes on without it.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use model::{AccountId, BlobKey, ImageId};
@@ -12,13 +12,11 @@ use tokio::time::timeout;
 use crate::gate::Gate;
 use crate::nodes::{Nodes, SECRET_KEY, blob, client, deliver, upload};
 use crate::server::{ACCOUNT_HASH, ACCOUNT_ID, API_TOKEN, Server};
+use crate::until::until;
 use crate::{delete, get, picture, s3};
 
 /// No answer may wait for the bucket until it gives up by itself, which would take longer.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(20);
-
-/// How long it may take until all is as it was.
-const RECOVERY_DEADLINE: Duration = Duration::from_secs(90);
 
 /// An image whose rendition is looked for in the bucket.
 struct Watched {
@@ -143,14 +141,6 @@ async fn on_postgres_and_s3_a_bucket_of_renditions_which_stalls_is_done_without(
 async fn in_time<T>(answer: impl Future<Output = T>) -> T {
     let answer = timeout(ANSWER_DEADLINE, answer).await;
     answer.expect("nobody waits for the bucket")
-}
-
-async fn until(mut is_so: impl AsyncFnMut() -> bool) {
-    let deadline = Instant::now() + RECOVERY_DEADLINE;
-    while !is_so().await {
-        assert!(Instant::now() < deadline, "it does not recover");
-        tokio::task::yield_now().await;
-    }
 }
 
 async fn assert_is_picture(answer: Response) {

@@ -8,6 +8,7 @@ use reqwest::{Client, StatusCode};
 
 use crate::nodes::{Nodes, client};
 use crate::server::{API_TOKEN, Server};
+use crate::until::until;
 use crate::{listed, picture};
 
 /// A balancer of load before three nodes: takes one out before it ends.
@@ -88,9 +89,7 @@ async fn on_postgres_and_s3_a_rolling_restart_fails_no_request() {
     let restarts = async {
         for (place, server) in servers.iter_mut().enumerate() {
             // Out of the balancer; what is under way there ends.
-            while !balancer.take_out(place) {
-                tokio::task::yield_now().await;
-            }
+            until(async || balancer.take_out(place)).await;
             let old = server.take().expect("it runs");
             let new = tokio::task::block_in_place(|| {
                 assert!(old.terminate().success());
@@ -99,10 +98,8 @@ async fn on_postgres_and_s3_a_rolling_restart_fails_no_request() {
             balancer.put_in(place, new.images_url());
             *server = Some(new);
             // Some requests by way of it.
-            let until = turns.load(Ordering::SeqCst) + 12;
-            while turns.load(Ordering::SeqCst) < until {
-                tokio::task::yield_now().await;
-            }
+            let enough = turns.load(Ordering::SeqCst) + 12;
+            until(async || turns.load(Ordering::SeqCst) >= enough).await;
         }
         ending.store(true, Ordering::SeqCst);
     };

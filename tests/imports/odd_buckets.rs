@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use std::time::{Duration, Instant};
 
 use reqwest::Client;
 use reqwest::multipart::{Form, Part};
@@ -12,6 +11,7 @@ use crate::nodes::{blob, client, upload};
 use crate::origin::{Act, Asked, Origin, http};
 use crate::picture;
 use crate::server::{API_TOKEN, Server, Settings};
+use crate::until::until;
 use crate::{Api, counts, text};
 
 /// An object, and what comes of asking for it.
@@ -124,18 +124,6 @@ async fn delete(client: &Client, server: &Server, id: &str) {
     let url = format!("{}/v1/{id}", server.images_url());
     let deleted = client.delete(url).bearer_auth(API_TOKEN).send().await;
     assert_eq!(deleted.expect("an answer").status(), 200);
-}
-
-/// Looks until it is so.
-async fn until(so: impl AsyncFn() -> bool) {
-    let start = Instant::now();
-    while !so().await {
-        assert!(
-            start.elapsed() < Duration::from_mins(3),
-            "it does not come to that"
-        );
-        tokio::task::yield_now().await;
-    }
 }
 
 /// Reads the log as key and reason of what was not imported.
