@@ -1,7 +1,7 @@
 //! Whole stores, by the real program beside a real server: checked, moved, kept and brought back.
 //!
 //! `CALOTYPE_KILL_ROUNDS` sets how often each command is killed and `CALOTYPE_KILL_SEED` repeats the
-//! choices of a run (though not its timing).
+//! choices of a run (though not its timing). `CALOTYPE_FAULT_SEED` damages a backup in the same places.
 
 #[path = "keeping/backups.rs"]
 mod backups;
@@ -27,3 +27,5 @@ mod s3;
 mod server;
 #[path = "keeping/traffic.rs"]
 mod traffic;
+#[path = "support/until.rs"]
+mod until;

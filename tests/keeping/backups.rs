@@ -12,6 +12,7 @@ use service::holdings::{ArchiveSource, Backup, Error, Restored, Watch};
 use crate::picture::gif;
 use crate::place::{Place, ended, failure, line, vault};
 use crate::traffic::{Traffic, blob, client, fill};
+use crate::until::until;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backup_under_load_is_restored() {
@@ -31,7 +32,7 @@ async fn back_up_under_load(place: &Place, targets: &[Place]) {
     let server = place.start();
     fill(&server, 30).await;
     let before = Traffic::start(&server, "before");
-    while place.records().await.len() < 40 {}
+    until(async || place.records().await.len() >= 40).await;
     let before = before.end().await;
     for (target, name) in targets.iter().zip(["backup", "backup.tar", "-"]) {
         let traffic = Traffic::start(&server, name);
@@ -111,10 +112,13 @@ async fn a_quiet_store_is_restored_record_by_record() {
 #[expect(clippy::print_stderr, reason = "the seed repeats a failed run")]
 async fn a_damaged_backup_is_refused_and_changes_nothing() {
     let (_place, whole) = backup().await;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let seed = now.expect("after 1970").as_millis() as u64 | 1;
-    eprintln!("seed {seed}");
-    let mut random = seed;
+    let given = std::env::var("CALOTYPE_FAULT_SEED").ok();
+    let seed = given.and_then(|text| text.parse().ok()).unwrap_or_else(|| {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        now.expect("after 1970").as_millis() as u64
+    });
+    eprintln!("CALOTYPE_FAULT_SEED={seed}");
+    let mut random = seed | 1;
     let target = Place::on_files();
     let file = target.folder().join("damaged.tar");
     let path = file.to_str().expect("a path");

@@ -13,6 +13,7 @@ use crate::picture::gif;
 use crate::place::{Place, blobs_of, ended, failure, line, names_of};
 use crate::server::Server;
 use crate::traffic::{Traffic, blob, client, count, fill, upload};
+use crate::until::until;
 
 /// Images of a store to begin with.
 const IMAGES: usize = 40;
@@ -233,7 +234,7 @@ async fn back_up_under_kills_of(killer: &mut Killer, place: &Place, name: &str) 
     let server = place.start();
     fill(&server, IMAGES).await;
     let before = Traffic::start(&server, "before");
-    while place.records().await.len() < IMAGES + 20 {}
+    until(async || place.records().await.len() >= IMAGES + 20).await;
     let before = before.end().await.images;
     let during = Traffic::start(&server, "during");
     let is_stream = name == "-";
