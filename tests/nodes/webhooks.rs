@@ -1,5 +1,7 @@
 //! Of two nodes one tells the webhooks, and when it is gone the other one does.
 
+use std::time::{Duration, Instant};
+
 use reqwest::multipart::{Form, Part};
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
@@ -8,6 +10,10 @@ use crate::nodes::{Nodes, client};
 use crate::picture;
 use crate::receiver::{Message, Receiver};
 use crate::server::{API_TOKEN, Server};
+use crate::until::until;
+
+/// What took longer may be told again, since nobody knows what became of it.
+const ANSWER_MAX: Duration = Duration::from_secs(10);
 
 async fn call(client: &Client, node: &Server, path: &str, body: &Value) -> Value {
     let url = format!("{}/alerting/v3/{path}", node.account_url());
@@ -52,6 +58,7 @@ async fn on_postgres_and_s3_each_upload_is_told_by_one_node_and_none_is_lost() {
     });
     call(&client, &other, "policies", &policy).await;
 
+    let begun = Instant::now();
     let mut uploaded = Vec::new();
     for number in 0..20 {
         let node = if number % 2 == 0 { &one } else { &other };
@@ -64,20 +71,30 @@ async fn on_postgres_and_s3_each_upload_is_told_by_one_node_and_none_is_lost() {
         images
     };
     uploaded.sort_unstable();
-    assert_eq!(told(&receiver.wait_for(21).await), uploaded);
+    let mut messages = receiver.wait_for(21).await;
+    while {
+        let mut images = told(&messages);
+        // On a machine which is so slow, each is told at least once.
+        if begun.elapsed() < ANSWER_MAX {
+            assert_eq!(images.len(), 20, "{images:?}");
+        }
+        images.dedup();
+        images != uploaded
+    } {
+        messages = receiver.wait_for(messages.len() + 1).await;
+    }
 
     // While nobody takes them, whoever tells them dies, and so does the other, where the last was sent.
     receiver.answer("503 Service Unavailable");
     let mut late = vec![upload(&client, &one).await, upload(&client, &other).await];
     // It is known to have failed, so that nobody has to wait until a claim lapses.
     let hooks = format!("{}/alerting/v3/destinations/webhooks", one.account_url());
-    loop {
+    until(async || {
         let asked = client.get(&hooks).bearer_auth(API_TOKEN).send().await;
         let answer: Value = asked.expect("an answer").json().await.expect("JSON");
-        if !answer["result"][0]["last_failure"].is_null() {
-            break;
-        }
-    }
+        !answer["result"][0]["last_failure"].is_null()
+    })
+    .await;
     one.kill9();
     late.push(upload(&client, &other).await);
     other.kill9();
@@ -87,7 +104,7 @@ async fn on_postgres_and_s3_each_upload_is_told_by_one_node_and_none_is_lost() {
     late.push(upload(&client, &third).await);
     let mut expected = late.clone();
     expected.sort_unstable();
-    let mut messages = receiver.messages();
+    messages = receiver.messages();
     while {
         let mut images = told(&messages[before - 1..]);
         images.dedup();
