@@ -143,7 +143,7 @@ impl Server {
             policy: Policy::default(),
             render_threads: 2,
             render_queue: wishes.render_queue,
-            render_queue_timeout: Duration::from_mins(1),
+            render_queue_timeout: Duration::from_mins(10),
             avif_wait: wishes.avif_wait,
             source_timeout: wishes.source_timeout,
             source_redirects_max: 5,

@@ -8,6 +8,7 @@ use tokio::net::TcpStream;
 
 use crate::harness::{ANIMATED, PHOTO, Server, Wishes};
 use crate::origin::{Act, Origin, http};
+use crate::until::until;
 
 const INTERIM: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
@@ -29,9 +30,7 @@ async fn waiting(version: &str) -> (Origin, Server, TcpStream) {
     let wishes = Wishes::zones("zone.test", &[("zone.test", &origin)]);
     let server = Server::with(wishes).await;
     let stream = ask(&server, version, "zone.test", "/cdn-cgi/image/width=5/a").await;
-    while origin.targets().is_empty() {
-        tokio::task::yield_now().await;
-    }
+    until(async || !origin.targets().is_empty()).await;
     (origin, server, stream)
 }
 
@@ -77,9 +76,7 @@ async fn who_closes_while_an_origin_is_silent_frees_its_place() {
             "/cdn-cgi/image/width=5/silent",
         )
         .await;
-        while origin.targets().is_empty() {
-            tokio::task::yield_now().await;
-        }
+        until(async || !origin.targets().is_empty()).await;
         drop(stream);
         let good = server.remote("/width=5/good", &[]).await;
         assert_eq!(good.status, 200, "HTTP/{version}: {}", good.text());
@@ -115,19 +112,14 @@ async fn many_who_leave_do_not_keep_the_renderer_busy() {
         let jobs = lanes.map(|(_, lane)| lane.running() + lane.waiting());
         jobs.sum::<usize>()
     };
-    while is_busy() < CLIENTS / 2 {
-        tokio::task::yield_now().await;
-    }
+    until(async || is_busy() >= CLIENTS / 2).await;
     drop(streams);
     let variant = VariantName::public();
     let thumbnail = server.deliver(&format!("{id}/{variant}"), &[]).await;
     assert_eq!(thumbnail.status, 200);
-    while outcomes(&server, "cancelled") + outcomes(&server, "ok") < CLIENTS as u64 + 1 {
-        tokio::task::yield_now().await;
-    }
-    while is_busy() > 0 {
-        tokio::task::yield_now().await;
-    }
+    let all = CLIENTS as u64 + 1;
+    until(async || outcomes(&server, "cancelled") + outcomes(&server, "ok") >= all).await;
+    until(async || is_busy() == 0).await;
     // Those which ran when the clients left may have been done just then.
     let done = outcomes(&server, "ok");
     assert!(done <= CLIENTS as u64 / 4, "{done} were made for nobody");

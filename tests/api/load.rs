@@ -2,15 +2,18 @@
 //! where the operator says so.
 
 use std::path::Path;
+use std::sync::mpsc;
 use std::time::Duration;
 
 use reqwest::Method;
 use reqwest::multipart::{Form, Part};
 use serde_json::json;
+use service::{Renderer, Service};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
 use crate::harness::{ANIMATED, Answer, PHOTO, Server, Wishes, send};
+use crate::until::until;
 
 const AV: (&str, &str) = ("accept", "image/avif,image/webp,image/*,*/*;q=0.8");
 
@@ -25,25 +28,39 @@ async fn with_images(wishes: Wishes) -> (Server, String, String) {
     (server, id, animation)
 }
 
-/// Renderings of many seconds which wait until they are dropped.
+/// Renderings which wait until they are dropped: what is before them does not end, however fast the
+/// machine is.
 struct Giants<'a> {
     server: &'a Server,
     id: &'a str,
     streams: Vec<TcpStream>,
+    /// Dropped, it lets the worker go.
+    _under_way: mpsc::Sender<()>,
 }
 
-impl Giants<'_> {
-    fn waiting(&self) -> usize {
-        let lanes = self.server.service.lanes().into_iter();
-        let heavy = lanes.filter(|(name, _)| *name == "heavy");
-        heavy.map(|(_, lane)| lane.waiting()).sum()
+impl<'a> Giants<'a> {
+    async fn start(server: &'a Server, id: &'a str) -> Self {
+        let (under_way, ends) = mpsc::channel::<()>();
+        let service = server.service.clone();
+        tokio::spawn(async move { heavy(&service).run(move || ends.recv().is_err()).await });
+        until(async || heavy(&server.service).running() == 1).await;
+        assert_eq!(heavy(&server.service).threads(), 1);
+        Self {
+            server,
+            id,
+            streams: Vec::new(),
+            _under_way: under_way,
+        }
     }
 
-    /// Sends giants until so many wait behind the one which is under way.
+    fn waiting(&self) -> usize {
+        heavy(&self.server.service).waiting()
+    }
+
+    /// Sends giants until so many wait behind what is under way.
     async fn wait_for(&mut self, wanted: usize) {
         while self.waiting() < wanted {
             let before = self.waiting();
-            let is_first = self.streams.is_empty();
             let address = self.server.url.strip_prefix("http://").unwrap();
             let mut stream = TcpStream::connect(address).await.unwrap();
             let (hash, number) = (&self.server.account.hash, self.streams.len());
@@ -55,41 +72,29 @@ impl Giants<'_> {
             );
             stream.write_all(head.as_bytes()).await.unwrap();
             self.streams.push(stream);
-            let arrived = || {
-                let lanes = self.server.service.lanes();
-                let running = lanes
-                    .iter()
-                    .any(|(name, lane)| *name == "heavy" && lane.running() > 0);
-                if is_first {
-                    running
-                } else {
-                    self.waiting() > before
-                }
-            };
-            while !arrived() {
-                tokio::task::yield_now().await;
-            }
+            until(async || self.waiting() > before).await;
         }
     }
+}
+
+/// The lane of giants.
+fn heavy(service: &Service) -> &Renderer {
+    let [_, ("heavy", lane), ..] = service.lanes() else {
+        panic!("the second lane is another one");
+    };
+    lane
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn giants_do_not_stall_thumbnails() {
     let (server, id, animation) = with_images(Wishes::default()).await;
-    let mut giants = Giants {
-        server: &server,
-        id: &animation,
-        streams: Vec::new(),
-    };
+    let mut giants = Giants::start(&server, &animation).await;
     giants.wait_for(10).await;
     for width in 20..60 {
         let answer = server.deliver(&format!("{id}/width={width}"), &[]).await;
         assert_eq!((answer.status.as_u16(), answer.size().0), (200, width));
     }
-    assert!(
-        giants.waiting() > 0,
-        "the giants were done before the thumbnails"
-    );
+    assert_eq!(giants.waiting(), 10);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -99,11 +104,7 @@ async fn the_dearest_is_left_undone_first() {
         ..Wishes::default()
     };
     let (server, id, animation) = with_images(wishes).await;
-    let mut giants = Giants {
-        server: &server,
-        id: &animation,
-        streams: Vec::new(),
-    };
+    let mut giants = Giants::start(&server, &animation).await;
     let get = async |width: u32| -> Answer {
         let options = format!("{id}/width={width},height={width},fit=cover");
         server.deliver(&options, &[AV]).await
@@ -148,14 +149,14 @@ async fn the_dearest_is_left_undone_first() {
     assert_eq!(shed, [("large_avif", 1), ("avif", 2), ("large", 2)]);
 
     drop(giants);
-    while server
-        .service
-        .lanes()
-        .iter()
-        .any(|(_, lane)| lane.running() + lane.waiting() > 0)
-    {
-        tokio::task::yield_now().await;
-    }
+    until(async || {
+        let lanes = server.service.lanes().into_iter();
+        lanes
+            .map(|(_, lane)| lane.running() + lane.waiting())
+            .sum::<usize>()
+            == 0
+    })
+    .await;
     let better = get(701).await;
     assert_eq!(format_of(&better), "image/avif");
     assert_ne!(better.header("etag"), substitute.header("etag"));
@@ -174,14 +175,11 @@ async fn avif_is_not_waited_for_and_there_the_next_time() {
     assert_eq!(first.header("content-type"), "image/webp");
     assert_eq!(first.header("cache-control"), "public, max-age=60");
     assert_eq!(first.header("vary"), "Accept");
-    while !server
-        .service
-        .meters()
-        .rendered()
-        .any(|(format, _, count)| format == "avif" && count == 1)
-    {
-        tokio::task::yield_now().await;
-    }
+    until(async || {
+        let mut rendered = server.service.meters().rendered();
+        rendered.any(|(format, _, count)| format == "avif" && count == 1)
+    })
+    .await;
     let known = ("if-none-match", first.header("etag"));
     let next = server.deliver(&path, &[AV, known]).await;
     assert_eq!(

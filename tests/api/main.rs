@@ -40,5 +40,7 @@ mod remote_caching;
 mod remote_errors;
 mod signed;
 mod sources;
+#[path = "../support/until.rs"]
+mod until;
 mod webhooks;
 mod zones;

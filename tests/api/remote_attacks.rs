@@ -270,7 +270,8 @@ async fn a_trickling_origin_is_given_up_and_its_place_freed() {
     .await;
     let mut wishes = Wishes::zones("zone.test", &[("zone.test", &origin)]);
     wishes.remote.fetches_per_host = 1;
-    wishes.remote.body_timeout = Duration::from_millis(100);
+    // The good one has to come in this time as well.
+    wishes.remote.body_timeout = Duration::from_secs(5);
     let server = Server::with(wishes).await;
     let slow = server.remote("/width=5/slow", &[]).await;
     assert_eq!(slow.refusal(), (524, 9504));
