@@ -1,11 +1,13 @@
 //! What must be survived, with the real servers behind real nodes: a store which fails in every way, a
-//! database which is out of reach, a bucket of renditions which stalls, a clock which is wrong, two nodes
-//! at one id, and restarts under load.
+//! database which is out of reach, a bucket of renditions which stalls, a disk
+//! which is read-only, a clock which is wrong, two nodes at one id, and restarts under load.
 //!
 //! What is chosen at random prints its seed; `CALOTYPE_FAULT_SEED` repeats it.
 
 #[path = "faults/clocks.rs"]
 mod clocks;
+#[path = "support/disk.rs"]
+mod disk;
 #[path = "support/gate.rs"]
 mod gate;
 #[path = "support/nodes.rs"]
@@ -36,6 +38,7 @@ use reqwest::{Client, StatusCode};
 use serde_json::Value;
 use store::{Blobs, Bucket, BucketUrl};
 
+use disk::SmallDisk;
 use gate::{Fault, Faulty, Gate};
 use nodes::{Nodes, SECRET_KEY, blob, client, deliver, upload};
 use postgres::Postgres;
@@ -381,31 +384,57 @@ pub(crate) async fn listed(client: &Client, node: &Server) -> Vec<String> {
     }
 }
 
-/// The folder of blobs can be read, and nothing can be written to it.
+/// The disk of the blobs can be read, and nothing can be written to it.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_folder_which_became_read_only_refuses_uploads_and_serves() {
-    // Root may write anywhere, so that a file in the place of each folder stands for the mode.
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let blobs = folder.path().join("blobs");
+async fn a_disk_which_became_read_only_refuses_uploads_and_serves() {
+    let Some(disk) = SmallDisk::mount_or_skip() else {
+        return;
+    };
     let node = Settings::new()
-        .set("blobs", &format!("file:{}", blobs.display()))
+        .set(
+            "blobs",
+            &format!("file:{}", disk.path().join("blobs").display()),
+        )
+        .set(
+            "cache-dir",
+            &disk.path().join("cache").display().to_string(),
+        )
+        .set("disk-reserve-bytes", "1MiB")
         .start();
     let client = client();
-    let (status, answer) = upload(&client, &node, "before", b"before").await;
-    assert_eq!(status, 200, "{answer}");
-    let stands = blobs.join("o");
-    let away = blobs.join("away");
-    std::fs::rename(&stands, &away).expect("it is renamed");
-    std::fs::write(&stands, b"").expect("it is written");
-    let (status, answer) = upload(&client, &node, "refused", b"refused").await;
-    assert!(status.is_server_error(), "{answer}");
-    assert_eq!(answer["errors"][0]["code"], 5540, "{answer}");
-    assert_eq!(get(&client, &node, "refused").await.0, 404);
-    assert_eq!(get(&client, &node, "before").await.0, 200);
-    std::fs::remove_file(&stands).expect("it is removed");
-    std::fs::rename(&away, &stands).expect("it is renamed");
+    for id in ["delivered", "stored"] {
+        let (status, answer) = upload(&client, &node, id, id.as_bytes()).await;
+        assert_eq!(status, 200, "{answer}");
+    }
+    let picture = async |id: &str| {
+        let answer = deliver(&client, &node, id).await;
+        assert_eq!(answer.status(), 200, "{id}");
+        answer.bytes().await.expect("a body")
+    };
+    let delivered = picture("delivered").await;
+
+    disk.make_read_only();
+    for _ in 0..3 {
+        let (status, answer) = upload(&client, &node, "refused", b"refused").await;
+        assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR, "{answer}");
+        assert_eq!(answer["errors"][0]["code"], 5540, "{answer}");
+        assert_eq!(get(&client, &node, "refused").await.0, 404);
+        // What was delivered before, and what is made now and cannot be kept.
+        assert_eq!(picture("delivered").await, delivered);
+        assert!(picture("stored").await.ends_with(b"\xff\xd9"));
+        for id in ["delivered", "stored"] {
+            let (status, bytes) = blob(&client, &node, id).await;
+            assert_eq!((status.as_u16(), bytes), (200, picture::gif(id.as_bytes())));
+        }
+    }
+    assert_eq!(readiness(&client, &node).await, 200);
+
+    disk.make_writable();
     let (status, answer) = upload(&client, &node, "refused", b"after").await;
     assert_eq!(status, 200, "{answer}");
-    let (status, bytes) = blob(&client, &node, "before").await;
-    assert_eq!((status.as_u16(), bytes), (200, picture::gif(b"before")));
+    let (status, bytes) = blob(&client, &node, "refused").await;
+    assert_eq!((status.as_u16(), bytes), (200, picture::gif(b"after")));
+    assert_eq!(picture("delivered").await, delivered);
+    assert_eq!(delete(&client, &node, "stored").await, 200);
+    assert_eq!(deliver(&client, &node, "stored").await.status(), 404);
 }

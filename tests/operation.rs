@@ -1,5 +1,7 @@
 //! The real program in trouble: told to end, started twice, out of space, locked out.
 
+#[path = "support/disk.rs"]
+mod disk;
 #[allow(dead_code, reason = "each test program uses a part of it")]
 #[path = "support/origin.rs"]
 mod origin;
@@ -12,8 +14,6 @@ mod server;
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
-use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -22,6 +22,7 @@ use reqwest::{Client, StatusCode};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
+use disk::SmallDisk;
 use server::{ACCOUNT_HASH, ACCOUNT_ID, API_TOKEN, Server, Settings};
 
 const PHOTO: &[u8] = include_bytes!("pictures/photo.jpg");
@@ -269,42 +270,9 @@ fn a_second_server_on_one_folder_is_refused() {
     );
 }
 
-/// A file system of a few megabytes; `None` where the test may not mount one.
-struct SmallDisk(tempfile::TempDir);
-
-impl SmallDisk {
-    #[expect(
-        clippy::print_stderr,
-        reason = "a skipped test must not look like a passed one"
-    )]
-    fn mount() -> Option<Self> {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", "size=12m", "tmpfs"])
-            .arg(folder.path())
-            .output();
-        if mounted.is_ok_and(|output| output.status.success()) {
-            return Some(Self(folder));
-        }
-        eprintln!("SKIPPED: a full disk needs the right to mount a file system");
-        None
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        // What is not unmounted here goes with the machine.
-        let _ = Command::new("umount").arg("-l").arg(self.path()).output();
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_refuses_uploads_and_recovers() {
-    let Some(disk) = SmallDisk::mount() else {
+    let Some(disk) = SmallDisk::mount_or_skip() else {
         return;
     };
     let server = Settings::new()
