@@ -2,6 +2,7 @@
 # Runs a PostgreSQL of its own for tests, in a temporary folder and on a free port of 127.0.0.1, and
 # prints its address. Then it does what the lines of its standard input say, and answers each:
 #   create NAME     makes a database
+#   sql NAME WORDS  executes statements in a database
 #   crash           kills the server and starts it again
 #   pause | resume  stops all of its processes, and lets them go on
 # When the input ends, which it does however the tests end, it stops and removes everything.
@@ -86,6 +87,10 @@ echo "postgres://postgres@127.0.0.1:$port"
 while read -r command name; do
     case $command in
     create) createdb -h 127.0.0.1 -p "$port" -U postgres "$name" >create.log 2>&1 || cat create.log ;;
+    sql)
+        psql -h 127.0.0.1 -p "$port" -U postgres -d "${name%% *}" -qtA -v ON_ERROR_STOP=1 -c "${name#* }" \
+            >sql.log 2>&1 || cat sql.log
+        ;;
     crash)
         kill -QUIT "$server"
         wait "$server" || true

@@ -1,5 +1,5 @@
 //! What must be survived, with the real servers behind real nodes: a store which fails in every way, a
-//! database which is out of reach, a bucket of renditions which stalls, a disk
+//! database which is out of reach or has no connection left, a bucket of renditions which stalls, a disk
 //! which is read-only, a clock which is wrong, two nodes at one id, and restarts under load.
 //!
 //! What is chosen at random prints its seed; `CALOTYPE_FAULT_SEED` repeats it.
@@ -34,6 +34,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use futures_util::future::join_all;
+use reqwest::multipart::{Form, Part};
 use reqwest::{Client, StatusCode};
 use serde_json::Value;
 use store::{Blobs, Bucket, BucketUrl};
@@ -215,6 +216,65 @@ async fn on_postgres_and_s3_a_node_without_its_database_shows_nothing_stale() {
     let (status, answer) = upload(&client, &apart, "after", b"after").await;
     assert_eq!(status, 200, "{answer}");
     assert_eq!(deliver(&client, &there, "after").await.status(), 200);
+}
+
+/// All connections are taken, as by other programs, and those which a node had are gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn on_postgres_a_database_without_a_connection_left_is_waited_for() {
+    let Some(server) = Postgres::start_or_skip() else {
+        return;
+    };
+    let database = server.create();
+    let sql = |sql: &str| tokio::task::block_in_place(|| server.execute(&database, sql));
+    // A superuser would be let in all the same.
+    sql("CREATE ROLE node LOGIN; GRANT ALL ON SCHEMA public TO node");
+    let database = database.replace("postgres@", "node@");
+    let node = &Settings::new().set("database", &database).start();
+    let client = &client();
+    let (status, answer) = upload(client, node, "before", b"before").await;
+    assert_eq!(status, 200, "{answer}");
+    let delivered = deliver(client, node, "before").await;
+    assert_eq!(delivered.status(), 200);
+    let delivered = delivered.bytes().await.expect("a body");
+
+    sql("ALTER ROLE node CONNECTION LIMIT 0");
+    sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'node'");
+    until(async || readiness(client, node).await == StatusCode::SERVICE_UNAVAILABLE).await;
+    // Many at once, as clients come, who are all told when to come again.
+    let uploads = (0..20).map(|number| async move {
+        let id = format!("refused/{number}");
+        let form = Form::new().text("id", id.clone()).part(
+            "file",
+            Part::bytes(picture::gif(id.as_bytes())).file_name("a.gif"),
+        );
+        let request = client.post(format!("{}/v1", node.images_url()));
+        let sent = request.bearer_auth(API_TOKEN).multipart(form).send().await;
+        let answer = sent.expect("the node answers");
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE, "{id}");
+        let seconds = answer.headers()["retry-after"].to_str().expect("text");
+        assert!(seconds.parse::<u32>().is_ok_and(|seconds| seconds > 0));
+        let answer: Value = answer.json().await.expect("JSON");
+        assert_eq!(answer["success"], false, "{answer}");
+    });
+    let watched = async {
+        for _ in 0..5 {
+            let live = client.get(format!("{}/livez", node.url())).send().await;
+            assert_eq!(live.expect("the node answers").status(), 200);
+            assert_eq!(readiness(client, node).await, 503);
+        }
+    };
+    tokio::join!(join_all(uploads), watched);
+    // What may have become private by now is not shown.
+    assert_eq!(deliver(client, node, "before").await.status(), 503);
+
+    sql("ALTER ROLE node CONNECTION LIMIT -1");
+    until_ready(client, node).await;
+    let again = deliver(client, node, "before").await;
+    assert_eq!(again.status(), 200);
+    assert_eq!(again.bytes().await.expect("a body"), delivered);
+    assert_eq!(listed(client, node).await, ["before"]);
+    let (status, answer) = upload(client, node, "refused/0", b"after").await;
+    assert_eq!(status, 200, "{answer}");
 }
 
 /// How long the database stands still.

@@ -97,6 +97,12 @@ impl Postgres {
         format!("{}/{name}", self.url)
     }
 
+    /// Executes statements, which may hold no new line, in the database of this address.
+    pub(crate) fn execute(&self, database: &str, sql: &str) {
+        let (_, name) = database.rsplit_once('/').expect("a database");
+        self.tell(&format!("sql {name} {sql}"));
+    }
+
     /// Kills the server as a loss of power would, and starts it again.
     pub(crate) fn crash(&self) {
         self.tell("crash ");
