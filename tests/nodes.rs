@@ -24,7 +24,9 @@ mod webhooks;
 
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use futures_util::StreamExt as _;
+use reqwest::multipart::{Form, Part};
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 use store::{RenditionKey, Renditions};
@@ -62,11 +64,12 @@ async fn on_postgres_and_s3_what_one_node_does_the_other_shows() {
     let (status, bytes) = blob(&client, &other, "cats/tom").await;
     assert_eq!((status, bytes), (StatusCode::OK, picture::gif(b"tom")));
 
-    // Made private on one node, it is no longer shown by the other.
+    // What one node edits, the other shows as before.
     let url = format!("{}/v1/cats%2Ftom", one.images_url());
     let edit = client.patch(&url).bearer_auth(API_TOKEN);
     let edited = edit.json(&json!({ "metadata": { "a": 1 } })).send().await;
     assert_eq!(edited.expect("an answer").status(), 200);
+    assert_eq!(deliver(&client, &other, "cats/tom").await.status(), 200);
     let (status, answer) = upload(&client, &one, "cats/jerry", b"jerry").await;
     assert_eq!(status, StatusCode::OK, "{answer}");
     sees(&client, &other, "cats/jerry", StatusCode::OK).await;
@@ -90,6 +93,86 @@ async fn on_postgres_and_s3_what_one_node_does_the_other_shows() {
         .await;
     let accounts: Value = accounts.expect("an answer").json().await.expect("JSON");
     assert_eq!(accounts["result"].as_array().map(Vec::len), Some(1));
+}
+
+/// Asks so often that the answer is ready, and all that makes it is remembered.
+async fn warm(client: &Client, node: &Server, id: &str) -> Bytes {
+    let mut last = Bytes::new();
+    for _ in 0..4 {
+        let answer = deliver(client, node, id).await;
+        assert_eq!(answer.status(), StatusCode::OK, "{id}");
+        last = answer.bytes().await.expect("a body");
+    }
+    last
+}
+
+/// Has an image require signed URLs, or not; it has another id from then on.
+async fn set_private(client: &Client, node: &Server, id: &str, is_private: bool) -> String {
+    let url = format!("{}/v1/{id}", node.images_url());
+    let edit = json!({ "requireSignedURLs": is_private });
+    let sent = client.patch(url).bearer_auth(API_TOKEN).json(&edit).send();
+    let answer: Value = sent.await.expect("an answer").json().await.expect("JSON");
+    let id = answer["result"]["id"].as_str();
+    id.unwrap_or_else(|| panic!("{answer}")).to_owned()
+}
+
+/// What a node would deliver at once is denied there within a second after it is denied elsewhere.
+#[tokio::test(flavor = "multi_thread")]
+async fn on_postgres_and_s3_access_and_deletions_are_seen_by_a_node_which_is_warm() {
+    let Some(nodes) = Nodes::new() else { return };
+    let (one, other) = nodes.start_two();
+    let client = client();
+    for (here, there) in [(&one, &other), (&other, &one)] {
+        let file = Part::bytes(picture::gif(b"tom")).file_name("a.gif");
+        let request = client.post(format!("{}/v1", here.images_url()));
+        let form = Form::new().part("file", file);
+        let sent = request.bearer_auth(API_TOKEN).multipart(form).send().await;
+        let answer: Value = sent.expect("an answer").json().await.expect("JSON");
+        let public = answer["result"]["id"].as_str().expect("an id").to_owned();
+        let picture = warm(&client, there, &public).await;
+        assert_eq!(warm(&client, here, &public).await, picture);
+
+        let private = set_private(&client, here, &public, true).await;
+        sees(&client, there, &public, StatusCode::NOT_FOUND).await;
+        sees(&client, there, &private, StatusCode::FORBIDDEN).await;
+        for (id, status) in [(&public, 404), (&private, 403)] {
+            assert_eq!(deliver(&client, here, id).await.status(), status);
+        }
+
+        let again = set_private(&client, here, &private, false).await;
+        sees(&client, there, &private, StatusCode::NOT_FOUND).await;
+        sees(&client, there, &again, StatusCode::OK).await;
+        assert_eq!(warm(&client, there, &again).await, picture);
+        assert_eq!(warm(&client, here, &again).await, picture);
+
+        // By the other one, so that each has told the other something.
+        let last = set_private(&client, there, &again, true).await;
+        sees(&client, here, &again, StatusCode::NOT_FOUND).await;
+        let last = set_private(&client, there, &last, false).await;
+        sees(&client, here, &last, StatusCode::OK).await;
+        warm(&client, there, &last).await;
+        let url = format!("{}/v1/{last}", here.images_url());
+        let deleted = client.delete(url).bearer_auth(API_TOKEN).send().await;
+        assert_eq!(deleted.expect("an answer").status(), 200);
+        sees(&client, there, &last, StatusCode::NOT_FOUND).await;
+        assert_eq!(deliver(&client, here, &last).await.status(), 404);
+
+        // What takes the name of a deleted image is seen in its place.
+        let (status, answer) = upload(&client, here, "name", b"old").await;
+        assert_eq!(status, StatusCode::OK, "{answer}");
+        warm(&client, there, "name").await;
+        let url = format!("{}/v1/name", here.images_url());
+        let deleted = client.delete(&url).bearer_auth(API_TOKEN).send().await;
+        assert_eq!(deleted.expect("an answer").status(), 200);
+        sees(&client, there, "name", StatusCode::NOT_FOUND).await;
+        let (status, answer) = upload(&client, here, "name", b"new").await;
+        assert_eq!(status, StatusCode::OK, "{answer}");
+        sees(&client, there, "name", StatusCode::OK).await;
+        let (_, bytes) = blob(&client, there, "name").await;
+        assert_eq!(bytes, picture::gif(b"new"));
+        let deleted = client.delete(&url).bearer_auth(API_TOKEN).send().await;
+        assert_eq!(deleted.expect("an answer").status(), 200);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
