@@ -119,8 +119,8 @@ settings! {
         s3_region: Option<String>, Kind::Word, "";
         /// Whether the bucket is named in the path of requests rather than in their host.
         s3_path_style: bool, Kind::Switch, "true";
-        /// The key id for the S3 store; without it the variables of AWS or the role of the machine
-        /// say.
+        /// The key id for the S3 store; without it the variables of AWS, its file of shared credentials
+        /// or the role of the machine say.
         s3_access_key_id: Option<Secret>, Kind::Token, "";
         /// The secret of that key.
         s3_secret_access_key: Option<Secret>, Kind::Token, "";

@@ -25,6 +25,8 @@ mod postgres;
 mod s3;
 #[path = "support/server.rs"]
 mod server;
+#[path = "keeping/strangers.rs"]
+mod strangers;
 #[path = "keeping/traffic.rs"]
 mod traffic;
 #[path = "support/until.rs"]

@@ -51,10 +51,8 @@ impl Arguments {
                 program: env!("CARGO_PKG_VERSION"),
             };
             let bar = Bar::new();
-            let made = tokio::select! {
-                made = holdings.back_up(sink, &options, &bar) => made?,
-                () = interrupted() => return Err(Error::Failed("interrupted".to_owned())),
-            };
+            let made = holdings.back_up(sink, &options, &bar, interrupted());
+            let made = made.await?;
             bar.end();
             holdings.catalog.close().await?;
             Ok(made)

@@ -51,7 +51,7 @@ pub(super) async fn open_beside(config: &Config) -> Result<(Holdings, Key), Erro
         ))
     })?;
     let holdings = Holdings {
-        catalog: stores::any_catalog(config, Vault::from_key(key)).await?,
+        catalog: stores::catalog(config, Vault::from_key(key)).await?,
         blobs: stores::blobs_beside(config).await?,
     };
     Ok((holdings, key))
@@ -60,7 +60,21 @@ pub(super) async fn open_beside(config: &Config) -> Result<(Holdings, Key), Erro
 /// A store which is to be filled, and which no server may be using.
 pub(super) struct New {
     pub(super) holdings: Holdings,
-    _folder: Option<DataFolder>,
+    folder: Option<DataFolder>,
+    /// To be kept beside the database.
+    key: Option<Key>,
+}
+
+impl New {
+    /// Writes the secret key beside the database, unless it is there or kept somewhere else; returns
+    /// where. For a store which was seen to be empty.
+    pub(super) fn keep_key(&self) -> Result<Option<PathBuf>, Error> {
+        let (Some(folder), Some(key)) = (&self.folder, self.key) else {
+            return Ok(None);
+        };
+        Vault::write_key(&folder.secret_key(), key)?;
+        Ok(Some(folder.secret_key()))
+    }
 }
 
 /// Opens such a store, and creates what it needs on this machine.
@@ -69,10 +83,11 @@ pub(super) async fn open_new(config: &Config, key: Key) -> Result<New, Error> {
         Some(folder) => Some(DataFolder::lock(&folder)?),
         None => None,
     };
+    let mut unkept = None;
     if let Some(folder) = &folder {
         match Vault::read_key(&folder.secret_key())? {
             // Given as a setting, it is kept somewhere else.
-            None if config.secret_key.is_none() => Vault::write_key(&folder.secret_key(), key)?,
+            None if config.secret_key.is_none() => unkept = Some(key),
             Some(other) if other != key => {
                 return Err(Error::Failed(format!(
                     "{} holds another secret key than the one which is brought",
@@ -84,12 +99,27 @@ pub(super) async fn open_new(config: &Config, key: Key) -> Result<New, Error> {
     }
     let holdings = Holdings {
         catalog: stores::any_catalog(config, Vault::from_key(key)).await?,
-        blobs: stores::blobs(config).await?,
+        blobs: stores::blobs_to_fill(config).await?,
     };
     Ok(New {
         holdings,
-        _folder: folder,
+        folder,
+        key: unkept,
     })
+}
+
+/// Where the bytes are, as it tells one place from another.
+pub(super) fn blobs_name(config: &Config) -> String {
+    match (&config.blobs, &config.s3_endpoint) {
+        (BlobStore::Folder(path), _) => format!("file:{}", absolute(path)),
+        (BlobStore::Bucket(url), None) => url.to_string(),
+        (BlobStore::Bucket(url), Some(endpoint)) => format!("{url} at {endpoint}"),
+    }
+}
+
+pub(super) fn absolute(path: &Path) -> String {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    path.display().to_string()
 }
 
 /// The key of the settings, or the one which a server minted beside its database.

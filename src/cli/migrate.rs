@@ -1,10 +1,9 @@
 use serde_json::json;
-use service::holdings::{Holdings, Move};
 
 use super::output::{Bar, Output, note};
 use super::setting_flags::QuietFlags;
 use super::{Error, Variables, block_on, interrupted, keeping};
-use crate::config::{BlobStore, Config, Database};
+use crate::config::{Config, Database};
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
@@ -47,14 +46,27 @@ impl Arguments {
     async fn copy(&self, from: &Config, to: &Config) -> Result<(), Error> {
         let (source, key) = keeping::open_beside(from).await?;
         let target = keeping::open_new(to, key).await?;
-        let how = Move {
-            origin: name_of(from),
-            close: !self.leave_open,
-        };
+        let origin = format!(
+            "{}, with its bytes in {}",
+            name_of(from),
+            keeping::blobs_name(to)
+        );
+        let filling = target.holdings.begin(&origin).await?;
+        target.keep_key()?;
+        let close = !self.leave_open;
+        let was_closed = source.catalog.is_closed().await?;
         let bar = Bar::new();
         let copied = tokio::select! {
-            copied = source.move_to(&target.holdings, &how, &bar) => copied?,
-            () = interrupted() => return Err(given_up(&source, how.close).await),
+            copied = source.move_to(&target.holdings, &filling, close, &bar) => copied?,
+            () = interrupted() => {
+                let mut words = "interrupted; the same command goes on where it stopped".to_owned();
+                if was_closed {
+                    words += "; the source was closed to writes before and stays so: --reopen opens it";
+                } else if close && source.catalog.set_closed(false).await.is_err() {
+                    words += "; the source may be closed to writes, and --reopen opens it";
+                }
+                return Err(Error::Failed(words));
+            }
         };
         bar.end();
         target.holdings.catalog.close().await?;
@@ -71,7 +83,7 @@ impl Arguments {
             copied.images, copied.accounts,
         );
         self.output.item(&json, text)?;
-        if how.close {
+        if close {
             note(
                 "The source still serves, and takes no changes any more. Send traffic to the \
                  target, then stop the source; or open it again with --reopen.",
@@ -87,27 +99,11 @@ impl Arguments {
     }
 }
 
-async fn given_up(source: &Holdings, close: bool) -> Error {
-    let mut words = "interrupted; the same command goes on where it stopped".to_owned();
-    if close && source.catalog.set_closed(false).await.is_err() {
-        words += "; the source may be closed to writes, and --reopen opens it";
-    }
-    Error::Failed(words)
-}
-
 /// Both places, without secrets.
 fn name_of(config: &Config) -> String {
     let database = match &config.database {
-        Database::Sqlite(path) => format!("sqlite:{}", absolute(path)),
+        Database::Sqlite(path) => format!("sqlite:{}", keeping::absolute(path)),
         Database::Postgres(url) => url.to_string(),
     };
-    match &config.blobs {
-        BlobStore::Folder(path) => format!("{database} and file:{}", absolute(path)),
-        BlobStore::Bucket(url) => format!("{database} and {url}"),
-    }
-}
-
-fn absolute(path: &std::path::Path) -> String {
-    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    path.display().to_string()
+    format!("{database} and {}", keeping::blobs_name(config))
 }

@@ -1,4 +1,4 @@
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 
@@ -76,7 +76,21 @@ impl Arguments {
             backup = Backup::open(self.open()?).await?;
         }
         let target = keeping::open_new(config, key).await?;
-        let restored = target.holdings.restore(backup, &vault, &bar).await?;
+        let origin = format!(
+            "a backup, with its bytes in {}",
+            keeping::blobs_name(config)
+        );
+        let filling = target.holdings.begin(&origin).await?;
+        let written = target.keep_key()?;
+        let restored = target
+            .holdings
+            .restore(backup, &vault, &filling, &bar)
+            .await;
+        if let (Err(_), Some(path)) = (&restored, written) {
+            // Another backup may have another key. Where it cannot be removed, that one is refused.
+            let _ = fs::remove_file(path);
+        }
+        let restored = restored?;
         bar.end();
         target.holdings.catalog.close().await?;
         Ok(restored)

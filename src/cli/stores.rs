@@ -43,6 +43,15 @@ pub(super) async fn blobs(config: &Config) -> Result<Blobs, Error> {
     }
 }
 
+/// Opens the blobs of a store which is to be filled. The folder may turn out to be one which a server
+/// is writing to.
+pub(super) async fn blobs_to_fill(config: &Config) -> Result<Blobs, Error> {
+    match &config.blobs {
+        BlobStore::Folder(folder) => Blobs::shared(folder),
+        BlobStore::Bucket(_) => blobs(config).await,
+    }
+}
+
 /// Opens the blobs beside a server which may be using them.
 pub(super) async fn blobs_beside(config: &Config) -> Result<Blobs, Error> {
     match &config.blobs {

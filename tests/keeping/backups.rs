@@ -122,8 +122,7 @@ async fn a_damaged_backup_is_refused_and_changes_nothing() {
     let target = Place::on_files();
     let file = target.folder().join("damaged.tar");
     let path = file.to_str().expect("a path");
-    // The two blocks at the end are empty, and nobody reads them.
-    let used = whole.len() as u64 - 1_024;
+    let used = whole.len() as u64;
     for round in 0..24 {
         random ^= random << 13;
         random ^= random >> 7;
@@ -178,13 +177,18 @@ async fn every_bit_of_a_backup_counts() {
     let (_place, whole) = backup().await;
     let restored = verify(whole.clone()).await.expect("it is whole");
     assert_eq!(restored.images + restored.drafts, 6);
-    // The two blocks at the end are empty, and nobody reads them.
-    for bit in 0..8 * (whole.len() - 1_024) {
+    for bit in 0..8 * whole.len() {
         let mut damaged = whole.clone();
         damaged[bit / 8] ^= 1 << (bit % 8);
         let refused = verify(damaged).await;
         assert!(matches!(refused, Err(Error::Damaged(_))), "bit {bit}");
     }
+    for end in [&whole[..], b"x"] {
+        let refused = verify([&whole, end].concat()).await;
+        assert!(matches!(refused, Err(Error::Damaged(_))));
+    }
+    let short = whole[..whole.len() - 512].to_vec();
+    assert!(matches!(verify(short).await, Err(Error::Damaged(_))));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -176,6 +176,19 @@ impl Place {
         listed.try_collect().await.expect("blobs are listed")
     }
 
+    /// The same of a place where nothing may have been made yet.
+    pub(crate) async fn stored_if_any(&self) -> BTreeSet<BlobKey> {
+        if self.shared.is_none() && !self.data_dir().join("blobs").is_dir() {
+            return BTreeSet::new();
+        }
+        self.stored().await
+    }
+
+    /// Whether it is on servers.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.shared.is_some()
+    }
+
     /// Waits until bytes of no image are gone. Those of each image are there all the time.
     pub(crate) async fn assert_swept(&self) {
         let images = blobs_of(&self.records().await);

@@ -5,6 +5,7 @@ mod archive;
 mod backup;
 mod check;
 mod copy;
+mod filling;
 mod record_text;
 mod restore;
 
@@ -19,7 +20,8 @@ use store::{Blobs, Portable};
 pub use archive::{ArchiveSink, ArchiveSource};
 pub use backup::{BackedUp, BackupOptions};
 pub use check::{Check, Checked, Finding, Repair};
-pub use copy::{Copied, Move};
+pub use copy::Copied;
+pub use filling::Filling;
 pub use restore::{Backup, Manifest, Restored};
 
 /// A catalog and the blobs of its images. Cheap to clone.

@@ -29,7 +29,7 @@ pub use imports::{ClaimedImport, ImportStep, Imports};
 pub use notifications::{Claimed, Claims, Notifications};
 pub use postgres::{Postgres, PostgresUrl};
 pub use recent::Moment;
-pub use records::{AccountRecords, Place, Portable, Reading, Record, Records};
+pub use records::{AccountRecords, Filling, Place, Portable, Reading, Record, Records};
 pub use sqlite::Sqlite;
 
 /// Names statements, and lists them all in `STATEMENTS` for the check at the start.

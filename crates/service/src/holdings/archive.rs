@@ -1,10 +1,10 @@
 //! Backups as named pieces of bytes, one after the other: a folder of files, or a tar stream of the
 //! same names. Only what we write is read back: plain files, with names as short as ours.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read, Write};
 use std::ops::Range;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -28,6 +28,11 @@ pub enum ArchiveSource {
     /// A tar file or stream.
     Stream(Box<dyn Read + Send>),
 }
+
+/// What every backup begins with, and the folders of the rest.
+pub(super) const MANIFEST: &str = "calotype-backup.json";
+pub(super) const RECORDS: &str = "records";
+pub(super) const BLOBS: &str = "blobs";
 
 /// Tar knows blocks of this size.
 const BLOCK: usize = 512;
@@ -90,6 +95,8 @@ impl Writing {
 /// What is being written to.
 enum Open {
     Folder {
+        /// The folder itself, for as long as it is written.
+        lock: File,
         draft: PathBuf,
         path: PathBuf,
     },
@@ -109,28 +116,19 @@ impl Open {
             };
             return Ok(Self::Stream(stream));
         };
+        // Without a slash at its end, behind which the draft would be in the folder.
+        let path: PathBuf = path.components().collect();
         if path.symlink_metadata().is_ok() {
             return Err(ErrorKind::AlreadyExists.into());
         }
-        let path = path.clone();
         let mut draft = path.clone().into_os_string();
         draft.push(".unfinished");
         let draft = PathBuf::from(draft);
         if let ArchiveSink::Folder(_) = sink {
-            // Of a run which was killed.
-            match fs::remove_dir_all(&draft) {
-                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-            fs::DirBuilder::new().mode(0o700).create(&draft)?;
-            return Ok(Self::Folder { draft, path });
+            let lock = take_folder(&draft)?;
+            return Ok(Self::Folder { lock, draft, path });
         }
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&draft)?;
+        let file = take_file(&draft)?;
         Ok(Self::File { file, draft, path })
     }
 
@@ -156,7 +154,7 @@ impl Open {
 
     fn finish(self) -> io::Result<()> {
         let end = [0; 2 * BLOCK];
-        let (draft, path) = match self {
+        let (_lock, draft, path) = match self {
             Self::Stream(mut stream) => {
                 stream.write_all(&end)?;
                 return stream.flush();
@@ -168,13 +166,17 @@ impl Open {
             } => {
                 file.write_all(&end)?;
                 file.sync_all()?;
-                (draft, path)
+                (file, draft, path)
             }
-            Self::Folder { draft, path } => {
+            Self::Folder { lock, draft, path } => {
                 sync_folders(&draft)?;
-                (draft, path)
+                (lock, draft, path)
             }
         };
+        // Something may have come there meanwhile.
+        if path.symlink_metadata().is_ok() {
+            return Err(ErrorKind::AlreadyExists.into());
+        }
         fs::rename(&draft, &path)?;
         match path.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => File::open(folder)?.sync_all(),
@@ -189,6 +191,78 @@ impl Open {
             Self::File { draft, .. } => fs::remove_file(draft),
             Self::Folder { draft, .. } => fs::remove_dir_all(draft),
         };
+    }
+}
+
+/// A draft which nobody else is writing, empty. It may be of a run which was killed.
+fn take_file(draft: &Path) -> io::Result<File> {
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(draft)?;
+    take(&file, draft)?;
+    file.set_len(0)?;
+    Ok(file)
+}
+
+/// The same for a folder, which is left alone if it is not one of ours.
+fn take_folder(draft: &Path) -> io::Result<File> {
+    match fs::DirBuilder::new().mode(0o700).create(draft) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    let lock = File::open(draft)?;
+    take(&lock, draft)?;
+    let mut names = Vec::new();
+    for entry in fs::read_dir(draft)? {
+        names.push(entry?.file_name());
+    }
+    let ours = [MANIFEST, RECORDS, BLOBS];
+    if let Some(other) = names
+        .iter()
+        .find(|name| !ours.iter().any(|our| name == our))
+    {
+        let words = format!(
+            "{} holds {} of somebody else",
+            draft.display(),
+            other.display()
+        );
+        return Err(io::Error::new(ErrorKind::AlreadyExists, words));
+    }
+    for name in names {
+        let path = draft.join(name);
+        if path.symlink_metadata()?.is_dir() {
+            fs::remove_dir_all(path)?;
+        } else {
+            fs::remove_file(path)?;
+        }
+    }
+    Ok(lock)
+}
+
+/// Takes what was opened under this name, if nobody else has it and it is that and no link to it.
+fn take(opened: &File, name: &Path) -> io::Result<()> {
+    let busy = || {
+        let words = format!("another backup is writing {}", name.display());
+        io::Error::new(ErrorKind::ResourceBusy, words)
+    };
+    match opened.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(busy()),
+        Err(TryLockError::Error(error)) => return Err(error),
+    }
+    let (opened, named) = (opened.metadata()?, name.symlink_metadata());
+    let named = named.map_err(|_| busy())?;
+    if (opened.dev(), opened.ino()) == (named.dev(), named.ino()) {
+        Ok(())
+    } else if named.is_symlink() {
+        let words = format!("{} is a link", name.display());
+        Err(io::Error::new(ErrorKind::AlreadyExists, words))
+    } else {
+        // It was finished and renamed just now, and this is the one of a third.
+        Err(busy())
     }
 }
 
@@ -241,6 +315,7 @@ fn padding(bytes: usize) -> usize {
 /// A backup which is being read, on a thread of its own: the names which are asked for, in the
 /// order in which they were written.
 pub(super) struct Reading {
+    /// None at all asks for the end.
     names: mpsc::Sender<Vec<String>>,
     pieces: mpsc::Receiver<io::Result<Option<Bytes>>>,
 }
@@ -252,6 +327,11 @@ impl Reading {
         tokio::task::spawn_blocking(move || {
             let mut source = source;
             while let Some(names) = asked.blocking_recv() {
+                if names.is_empty() {
+                    let ended = read_end(&mut source).map(|()| None);
+                    let _ = send.blocking_send(ended);
+                    return;
+                }
                 for name in names {
                     let piece = read(&mut source, &name).map(|bytes| bytes.map(Bytes::from));
                     let failed = piece.is_err();
@@ -266,6 +346,18 @@ impl Reading {
 
     /// Asks for the pieces of these names.
     pub(super) async fn ask(&mut self, names: Vec<String>) {
+        if !names.is_empty() {
+            self.send(names).await;
+        }
+    }
+
+    /// Reads to the end, behind which nothing may follow. Whoever sends it may not stop before.
+    pub(super) async fn end(&mut self) -> io::Result<()> {
+        self.send(Vec::new()).await;
+        self.piece().await.map(drop)
+    }
+
+    async fn send(&mut self, names: Vec<String>) {
         // A thread which has ended said why.
         let _ = self.names.send(names).await;
     }
@@ -291,7 +383,7 @@ pub(super) fn left_out(name: &str) -> String {
 
 fn read(source: &mut ArchiveSource, name: &str) -> io::Result<Option<Vec<u8>>> {
     match source {
-        ArchiveSource::Folder(folder) => match fs::read(folder.join(name)) {
+        ArchiveSource::Folder(folder) => match read_file(&folder.join(name)) {
             Err(error)
                 if error.kind() == ErrorKind::NotFound && folder.join(left_out(name)).exists() =>
             {
@@ -300,6 +392,36 @@ fn read(source: &mut ArchiveSource, name: &str) -> io::Result<Option<Vec<u8>>> {
             read => read.map(Some),
         },
         ArchiveSource::Stream(stream) => read_entry(stream.as_mut(), name),
+    }
+}
+
+/// A plain file: another kind may have no end.
+fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    if fs::metadata(path)?.is_file() {
+        return fs::read(path);
+    }
+    let words = format!("{} is no file", path.display());
+    Err(io::Error::new(ErrorKind::InvalidData, words))
+}
+
+/// Behind the last entry of a tar archive are two blocks of zeros at least.
+fn read_end(source: &mut ArchiveSource) -> io::Result<()> {
+    let ArchiveSource::Stream(stream) = source else {
+        return Ok(());
+    };
+    let (mut zeros, mut block) = (0, [0; BLOCK]);
+    loop {
+        let read = stream.read(&mut block)?;
+        if block[..read].iter().any(|byte| *byte != 0) {
+            let words = "something follows its end";
+            return Err(io::Error::new(ErrorKind::InvalidData, words));
+        }
+        zeros += read;
+        match read {
+            0 if zeros < 2 * BLOCK => return Err(ErrorKind::UnexpectedEof.into()),
+            0 => return Ok(()),
+            _ => {}
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use ring::digest::{Context, SHA256};
 use store::Vault;
 use store::catalog::{Reading, Record};
 
-use super::archive::{self, ArchiveSink, Writing};
+use super::archive::{self, ArchiveSink, BLOBS, MANIFEST, RECORDS, Writing};
 use super::restore::Manifest;
 use super::{BLOBS_AT_ONCE, Error, Holdings, Watch, are_those, record_text};
 
@@ -54,24 +54,24 @@ pub(super) const PIECE: usize = 500;
 const HOLD: Duration = Duration::from_hours(1);
 const HOLD_AGAIN: Duration = Duration::from_mins(5);
 
-pub(super) const MANIFEST: &str = "calotype-backup.json";
-
 pub(super) fn records_name(piece: u64) -> String {
-    format!("records/{piece:08}.jsonl")
+    format!("{RECORDS}/{piece:08}.jsonl")
 }
 
 pub(super) fn blob_name(key: &BlobKey) -> String {
     let key = key.to_string();
-    format!("blobs/{}/{}/{key}", &key[..2], &key[2..4])
+    format!("{BLOBS}/{}/{}/{key}", &key[..2], &key[2..4])
 }
 
 impl Holdings {
-    /// Writes a backup. If it fails, nothing is left of it, but for what a stream has swallowed.
+    /// Writes a backup, until `stop` comes true. If it fails, nothing is left of it, but for what a
+    /// stream has swallowed.
     pub async fn back_up(
         &self,
         sink: ArchiveSink,
         options: &BackupOptions,
         watch: &dyn Watch,
+        stop: impl Future<Output = ()>,
     ) -> Result<BackedUp, Error> {
         let holder = model::random_bytes();
         self.catalog.hold_blobs(holder, HOLD).await?;
@@ -85,7 +85,10 @@ impl Holdings {
                 }
             }
         });
-        let made = self.write_backup(sink, options, watch).await;
+        let made = tokio::select! {
+            made = self.write_backup(sink, options, watch) => made,
+            () = stop => Err(Error::Refused("interrupted".to_owned())),
+        };
         holding.abort();
         let _ = holding.await;
         if let Err(error) = self.catalog.hold_blobs(holder, Duration::ZERO).await {

@@ -103,7 +103,7 @@ impl Holdings {
         self.walk(check, watch, found).await
     }
 
-    /// Where nothing agrees, one of the two is probably not the right one.
+    /// Where most of it does not agree, one of the two is probably not the right one.
     async fn look_first(&self, check: Check, watch: &dyn Watch) -> Result<(), Error> {
         let look = Check {
             deep: false,
@@ -111,14 +111,14 @@ impl Holdings {
             ..check
         };
         let seen = self.walk(look, watch, &mut |_, _| {}).await?;
-        if seen.images > seen.missing {
+        if seen.images > 0 && seen.missing <= seen.images / 2 {
             return Ok(());
         }
         if (check.repair.orphans && seen.orphans > 0) || (check.repair.images && seen.missing > 0) {
             return Err(Error::Refused(format!(
-                "of {} images none has its bytes here, and {} blobs belong to no image: is it the \
+                "of {} images {} have no bytes here, and {} blobs belong to no image: is it the \
                  right pair of database and blobs? Nothing was changed; --force repairs it anyway",
-                seen.images, seen.orphans,
+                seen.images, seen.missing, seen.orphans,
             )));
         }
         Ok(())

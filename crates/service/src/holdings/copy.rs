@@ -4,19 +4,11 @@
 
 use futures_util::stream;
 use futures_util::{StreamExt as _, TryStreamExt as _};
-use model::{AccountId, Image, Source, Timestamp};
+use model::{AccountId, Image, ImageId, Source};
 use store::catalog::{Place, Reading, Record};
 
-use super::{BLOBS_AT_ONCE, Check, Error, Holdings, OneByOne, Repair, Watch, are_those};
-
-/// How a store is moved.
-#[derive(Clone, Debug)]
-pub struct Move {
-    /// Names this store, so that the target is filled from one alone.
-    pub origin: String,
-    /// Whether this store is closed to writes for the last passes, and stays so afterwards.
-    pub close: bool,
-}
+use super::{BLOBS_AT_ONCE, Check, Checked, Error, Filling, Finding, Holdings, OneByOne, Repair};
+use super::{Watch, are_those};
 
 /// What came of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,54 +32,63 @@ const FEW: u64 = 1_000;
 /// After so many passes the store is closed, however much was written meanwhile.
 const OPEN_PASSES: u32 = 5;
 
+/// So many images whose bytes were lost are brought again in one go.
+const LOST_MAX: usize = 100_000;
+
 /// Nothing is written any more; some passes settle what stood in each other's way.
 const CLOSED_PASSES: u32 = 8;
 
 impl Holdings {
-    /// Copies everything into `target`, which must be empty or hold an unfinished copy from the same
-    /// origin. When this returns, the target holds each record and each blob as they are here,
-    /// compared one by one.
+    /// Copies everything into `target`, which is being filled from here. With `close` this store is
+    /// closed to writes for the last passes, and stays so; after a failure it is as it was before. When
+    /// this returns, the target holds each record and each blob as they are here, compared one by
+    /// one.
     pub async fn move_to(
         &self,
         target: &Self,
-        how: &Move,
+        filling: &Filling,
+        close: bool,
         watch: &dyn Watch,
     ) -> Result<Copied, Error> {
-        match target.catalog.incoming().await? {
-            Some(origin) if origin == how.origin => {}
-            Some(origin) => {
-                return Err(Error::Refused(format!(
-                    "the target holds an unfinished copy of {origin}"
-                )));
-            }
-            None if target.is_empty().await? => {
-                target.catalog.set_incoming(Some(&how.origin)).await?;
-            }
-            None => return Err(Error::Refused("the target is not empty".to_owned())),
-        }
-        let moved = self.copy_until_equal(target, how, watch).await;
+        // By a run which was killed, or by another move which has ended well.
+        let was_closed = self.catalog.is_closed().await?;
+        let copying = Copying {
+            source: self,
+            target,
+            filling,
+            watch,
+        };
+        let moved = copying.copy_until_equal(close).await;
         if moved.is_err()
-            && how.close
+            && close
+            && !was_closed
             && let Err(error) = self.catalog.set_closed(false).await
         {
             tracing::error!(%error, "the source stays closed to writes");
         }
         moved
     }
+}
 
-    async fn copy_until_equal(
-        &self,
-        target: &Self,
-        how: &Move,
-        watch: &dyn Watch,
-    ) -> Result<Copied, Error> {
+/// One run.
+#[derive(Clone, Copy)]
+struct Copying<'a> {
+    source: &'a Holdings,
+    target: &'a Holdings,
+    filling: &'a Filling,
+    watch: &'a dyn Watch,
+}
+
+impl Copying<'_> {
+    async fn copy_until_equal(self, close: bool) -> Result<Copied, Error> {
+        let Self { source, target, .. } = self;
         let mut copied = Copied::default();
         let mut closed_passes = 0;
         loop {
-            let pass = self.pass(target, watch).await?;
+            let pass = self.pass().await?;
             copied.passes += 1;
             copied.bytes += pass.bytes;
-            if closed_passes > 0 || !how.close {
+            if closed_passes > 0 || !close {
                 closed_passes += 1;
                 if pass.differences == 0 {
                     break;
@@ -100,10 +101,27 @@ impl Holdings {
                     ));
                 }
             } else if pass.differences <= FEW || copied.passes >= OPEN_PASSES {
-                self.catalog.set_closed(true).await?;
+                source.catalog.set_closed(true).await?;
                 closed_passes = 1;
             }
         }
+        let checked = self.check_bytes().await?;
+        let counted = (source.image_count().await?, target.image_count().await?);
+        if close && (counted.0 != checked.images || counted.1 != checked.images) {
+            return Err(Error::Damaged(format!(
+                "the source counts {} images, the target {}, and {} are there",
+                counted.0, counted.1, checked.images
+            )));
+        }
+        copied.images = checked.images;
+        copied.accounts = target.catalog.accounts().await?.len() as u64;
+        target.end(self.filling).await?;
+        Ok(copied)
+    }
+
+    /// Removes bytes of no image from the target, and brings those which were lost there after they
+    /// had been written.
+    async fn check_bytes(self) -> Result<Checked, Error> {
         let check = Check {
             deep: false,
             age_min: std::time::Duration::ZERO,
@@ -114,36 +132,58 @@ impl Holdings {
                 force: true,
             },
         };
-        let mut first = None;
-        let mut found = |finding: &super::Finding, _| {
-            if !matches!(finding, super::Finding::Orphan(_)) {
-                first.get_or_insert_with(|| finding.clone());
+        let mut mended = 0;
+        loop {
+            let mut lost = Vec::new();
+            let mut found = |finding: &Finding, _| match finding {
+                Finding::Orphan(_) => {}
+                Finding::Missing(named)
+                | Finding::WrongSize(named, _)
+                | Finding::WrongDigest(named) => {
+                    if lost.len() < LOST_MAX {
+                        lost.push(named.clone());
+                    }
+                }
+            };
+            self.filling.check().await?;
+            let checked = self.target.check(check, self.watch, &mut found).await?;
+            let Some(first) = lost.first().cloned() else {
+                return Ok(checked);
+            };
+            if mended > 0 && lost.len() < LOST_MAX {
+                return Err(Error::Damaged(format!(
+                    "the target lost the bytes of the image {} of account {}, and of {} in all, \
+                     again and again",
+                    first.id,
+                    first.account,
+                    lost.len()
+                )));
             }
-        };
-        let checked = target.check(check, watch, &mut found).await?;
-        let counted = (self.image_count().await?, target.image_count().await?);
-        if let Some(finding) = first {
-            return Err(Error::Damaged(format!(
-                "the target lost what was written to it: {finding:?}"
-            )));
+            mended += lost.len();
+            self.watch
+                .begin("lost images brought again", lost.len() as u64);
+            let again = lost.into_iter().map(|named| async move {
+                let id = &named.id;
+                self.bring(&named.account, id, &named.source).await?;
+                self.watch.advance(1);
+                Ok::<_, Error>(())
+            });
+            let mut again = stream::iter(again).buffer_unordered(BLOBS_AT_ONCE);
+            while let Some(()) = again.try_next().await? {}
         }
-        if how.close && (counted.0 != checked.images || counted.1 != checked.images) {
-            return Err(Error::Damaged(format!(
-                "the source counts {} images, the target {}, and {} are there",
-                counted.0, counted.1, checked.images
-            )));
-        }
-        copied.images = checked.images;
-        copied.accounts = target.catalog.accounts().await?.len() as u64;
-        target.catalog.set_incoming(None).await?;
-        Ok(copied)
     }
 
     /// Walks over both, and makes the target equal.
-    async fn pass(&self, target: &Self, watch: &dyn Watch) -> Result<Pass, Error> {
-        watch.begin("records compared", self.image_count().await?);
-        self.remove_accounts(target).await?;
-        let mut here = OneByOne::new(self.catalog.records(Reading::PieceByPiece));
+    async fn pass(self) -> Result<Pass, Error> {
+        let Self {
+            source,
+            target,
+            watch,
+            ..
+        } = self;
+        watch.begin("records compared", source.image_count().await?);
+        self.remove_accounts().await?;
+        let mut here = OneByOne::new(source.catalog.records(Reading::PieceByPiece));
         let mut there = OneByOne::new(target.catalog.records(Reading::PieceByPiece));
         let mut pass = Pass::default();
         let mut group = Group::default();
@@ -176,50 +216,45 @@ impl Holdings {
                 copy = there.next().await?;
             }
             if group.put.len() + group.remove.len() >= GROUP {
-                self.copy(target, std::mem::take(&mut group), &mut pass, watch)
-                    .await?;
+                self.copy(std::mem::take(&mut group), &mut pass).await?;
             }
         }
-        self.copy(target, group, &mut pass, watch).await?;
+        self.copy(group, &mut pass).await?;
         Ok(pass)
     }
 
     /// Accounts which are no more may have left their names to others.
-    async fn remove_accounts(&self, target: &Self) -> Result<(), Error> {
+    async fn remove_accounts(self) -> Result<(), Error> {
         let here: std::collections::HashSet<AccountId> = self
+            .source
             .catalog
             .accounts()
             .await?
             .into_iter()
             .map(|account| account.id)
             .collect();
-        let there = target.catalog.accounts().await?.into_iter();
+        let there = self.target.catalog.accounts().await?.into_iter();
         let gone: Vec<Place> = there
             .filter(|account| !here.contains(&account.id))
             .map(|account| Place::Account(account.id))
             .collect();
         if !gone.is_empty() {
-            target.catalog.remove_records(gone).await?;
+            self.filling.check().await?;
+            self.target.catalog.remove_records(gone).await?;
         }
         Ok(())
     }
 
-    async fn copy(
-        &self,
-        target: &Self,
-        group: Group,
-        pass: &mut Pass,
-        watch: &dyn Watch,
-    ) -> Result<(), Error> {
+    async fn copy(self, group: Group, pass: &mut Pass) -> Result<(), Error> {
+        let Self { target, watch, .. } = self;
+        self.filling.check().await?;
         pass.differences += (group.put.len() + group.remove.len()) as u64;
         if !group.remove.is_empty() {
             target.catalog.remove_records(group.remove).await?;
         }
         let copies = group.put.into_iter().map(|(record, is_new)| async move {
             let bytes = match &record {
-                Record::Image(account, image) if is_new => {
-                    self.copy_bytes(target, account, image).await?
-                }
+                Record::Image(account, image) if is_new => self.copy_bytes(account, image).await?,
                 _ => Some(0),
             };
             Ok::<_, Error>(bytes.map(|bytes| (record, bytes)))
@@ -236,6 +271,7 @@ impl Holdings {
         if records.is_empty() {
             return Ok(());
         }
+        self.filling.check().await?;
         match target.catalog.put_records(records).await {
             // Its account was made after this pass had begun: the next one has it.
             Err(store::Error::NotFound) => Ok(()),
@@ -244,24 +280,27 @@ impl Holdings {
     }
 
     /// Copies the bytes of an image and reads them back. `None` if it was deleted meanwhile.
-    async fn copy_bytes(
-        &self,
-        target: &Self,
+    async fn copy_bytes(self, account: &AccountId, image: &Image) -> Result<Option<u64>, Error> {
+        match &image.source {
+            None => Ok(Some(0)),
+            Some(source) => self.bring(account, &image.id, source).await,
+        }
+    }
+
+    async fn bring(
+        self,
         account: &AccountId,
-        image: &Image,
+        id: &ImageId,
+        source: &Source,
     ) -> Result<Option<u64>, Error> {
-        let Some(source) = &image.source else {
-            return Ok(Some(0));
-        };
         let damaged = |what: &str| {
             Error::Damaged(format!(
-                "the image {} of account {account} {what}; `calotype check --deep` finds all of \
-                 these, and with --repair --delete-images removes them",
-                image.id
+                "the image {id} of account {account} {what}; `calotype check --deep` finds all of \
+                 these, and with --repair --delete-images removes them"
             ))
         };
-        let Some(bytes) = self.blobs.get(&source.blob).await? else {
-            if self.still_there(account, &image.id, source).await? {
+        let Some(bytes) = self.source.blobs.get(&source.blob).await? else {
+            if self.source.still_there(account, id, source).await? {
                 return Err(damaged("has no bytes"));
             }
             return Ok(None);
@@ -269,10 +308,12 @@ impl Holdings {
         if !are_those(&bytes, source) {
             return Err(damaged("has other bytes than were uploaded"));
         }
-        target.write_bytes(source, bytes).await?;
+        self.target.write_bytes(source, bytes).await?;
         Ok(Some(source.bytes))
     }
+}
 
+impl Holdings {
     /// Writes bytes and reads them back.
     pub(super) async fn write_bytes(
         &self,
@@ -301,29 +342,6 @@ impl Holdings {
                 source.blob
             )))
         }
-    }
-
-    /// Takes everything away again from a store which was being filled.
-    pub(super) async fn clear(&self) -> Result<(), Error> {
-        for account in self.catalog.accounts().await? {
-            self.catalog.delete_account(&account.id).await?;
-        }
-        loop {
-            let far = Timestamp::from_micros(i64::MAX);
-            let blobs = self.catalog.abandoned_blobs(far, 1_000).await?;
-            if blobs.is_empty() {
-                break;
-            }
-            self.blobs.delete(&blobs).await?;
-            self.catalog.forget_blobs(&blobs).await?;
-        }
-        let mut left = self.blobs.sorted().chunks(1_000);
-        while let Some(some) = left.next().await {
-            let keys = some.into_iter().map(|stored| Ok(stored?.key));
-            let keys: Vec<_> = keys.collect::<Result<_, Error>>()?;
-            self.blobs.delete(&keys).await?;
-        }
-        Ok(())
     }
 }
 

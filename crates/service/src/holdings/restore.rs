@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 use store::Vault;
 use store::catalog::Record;
 
-use super::archive::{ArchiveSource, Reading};
-use super::backup::{MANIFEST, blob_name, images_of, read_lines, records_name};
-use super::{BLOBS_AT_ONCE, Error, Holdings, Watch, are_those};
+use super::archive::{ArchiveSource, MANIFEST, Reading};
+use super::backup::{blob_name, images_of, read_lines, records_name};
+use super::{BLOBS_AT_ONCE, Error, Filling, Holdings, Watch, are_those};
 
 /// What a backup says of itself.
 #[derive(Clone, Serialize, Deserialize)]
@@ -51,9 +51,6 @@ pub struct Restored {
 }
 
 const FORMAT: u32 = 1;
-
-/// What a store is being filled from.
-const ORIGIN: &str = "a backup";
 
 impl Manifest {
     pub(super) fn new(program: &str, secret_key: Option<[u8; 32]>) -> Self {
@@ -121,34 +118,28 @@ impl Backup {
 }
 
 impl Holdings {
-    /// Fills this store, which must be empty. If the backup turns out to be damaged, everything is
-    /// taken away again. `vault` is that of the secret key which it was made with.
+    /// Fills this store. If the backup turns out to be damaged, everything is taken away again.
+    /// `vault` is that of the secret key which it was made with.
     pub async fn restore(
         &self,
         backup: Backup,
         vault: &Vault,
+        filling: &Filling,
         watch: &dyn Watch,
     ) -> Result<Restored, Error> {
-        match self.catalog.incoming().await? {
-            // Of a run which was killed.
-            Some(origin) if origin == ORIGIN => self.clear().await?,
-            Some(origin) => {
-                return Err(Error::Refused(format!(
-                    "the store holds an unfinished copy of {origin}"
-                )));
-            }
-            None if self.is_empty().await? => self.catalog.set_incoming(Some(ORIGIN)).await?,
-            None => {
-                return Err(Error::Refused(
-                    "the store is not empty: a backup is restored into an empty one".to_owned(),
-                ));
-            }
+        if filling.is_resumed {
+            self.clear(filling).await?;
         }
-        let restored = backup.read_through(vault, Some(self), watch).await;
-        if restored.is_err() {
-            self.clear().await?;
+        let into = Some((self, filling));
+        let restored = backup.read_through(vault, into, watch).await;
+        if restored.is_err()
+            && let Err(error) = self.clear(filling).await
+        {
+            // What went wrong first tells more.
+            tracing::warn!(%error, "what was restored is left, and no server starts on it");
+            return restored;
         }
-        self.catalog.set_incoming(None).await?;
+        self.end(filling).await?;
         restored
     }
 }
@@ -158,7 +149,7 @@ impl Backup {
     async fn read_through(
         self,
         vault: &Vault,
-        into: Option<&Holdings>,
+        into: Option<(&Holdings, &Filling)>,
         watch: &dyn Watch,
     ) -> Result<Restored, Error> {
         let Self {
@@ -188,8 +179,10 @@ impl Backup {
             let images: Vec<_> = images
                 .map(|(account, image, source)| (account.clone(), image.clone(), source.clone()))
                 .collect();
-            let missing = read_blobs(&mut reading, &images, into, &mut restored, watch).await?;
-            if let Some(holdings) = into {
+            let holdings = into.map(|(holdings, _)| holdings);
+            let missing = read_blobs(&mut reading, &images, holdings, &mut restored, watch).await?;
+            if let Some((holdings, filling)) = into {
+                filling.check().await?;
                 records.retain(|record| !missing.contains(&record.place()));
                 match holdings.catalog.put_records(records).await {
                     Err(store::Error::NotFound | store::Error::Taken) => {
@@ -199,6 +192,7 @@ impl Backup {
                 }
             }
         }
+        reading.end().await.map_err(cannot_read)?;
         if model::to_hex(digest.finish().as_ref()) != manifest.records_sha256
             || (found.accounts, found.images, found.drafts)
                 != (manifest.accounts, manifest.images, manifest.drafts)

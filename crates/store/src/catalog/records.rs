@@ -8,7 +8,7 @@ use model::{
     Account, AccountId, ApiToken, BlobKey, Image, ImageId, ImportSource, NotificationPolicy,
     Pending, SigningKey, Timestamp, Variant, Webhook,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::Catalog;
 use crate::Error;
@@ -107,6 +107,10 @@ pub trait Portable: Catalog {
     /// Takes away the records at these places, if they are there, and releases their blobs.
     async fn remove_records(&self, places: Vec<Place>) -> Result<(), Error>;
 
+    /// Takes the right to fill the catalog, which one process has at a time. `None` if another one has
+    /// it. For a catalog in a file it is the lock of its folder.
+    async fn take_filling(&self) -> Result<Option<Filling>, Error>;
+
     /// What the catalog is being filled from, as long as that is not complete. No server may work
     /// with it before.
     async fn incoming(&self) -> Result<Option<String>, Error>;
@@ -127,6 +131,37 @@ pub trait Portable: Catalog {
 
     /// Whether writes are refused.
     async fn is_closed(&self) -> Result<bool, Error>;
+}
+
+/// The right to fill a catalog. It ends with its process, when it is dropped, and when the database
+/// loses sight of it.
+#[derive(Debug)]
+pub struct Filling {
+    /// Who keeps it is asked whether it still is; `None` where it cannot be lost.
+    keeper: Option<mpsc::Sender<oneshot::Sender<()>>>,
+}
+
+impl Filling {
+    pub(super) fn for_good() -> Self {
+        Self { keeper: None }
+    }
+
+    /// Kept by somebody who answers as long as he keeps it, and gives it back when nobody can ask
+    /// any more.
+    pub(super) fn kept() -> (Self, mpsc::Receiver<oneshot::Sender<()>>) {
+        let (keeper, questions) = mpsc::channel(1);
+        let keeper = Some(keeper);
+        (Self { keeper }, questions)
+    }
+
+    /// Whether nobody else can have it. To be asked before what cannot be undone.
+    pub async fn is_held(&self) -> bool {
+        let Some(keeper) = &self.keeper else {
+            return true;
+        };
+        let (answer, answered) = oneshot::channel();
+        keeper.send(answer).await.is_ok() && answered.await.is_ok()
+    }
 }
 
 /// The tables whose rows are the records.

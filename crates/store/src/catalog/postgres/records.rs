@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures_util::FutureExt as _;
 use model::{AccountId, Image, Timestamp};
 use tokio::sync::mpsc::{self, Sender};
+use tokio::time::{sleep, timeout};
 use tokio_postgres::Row;
 
 use super::changes::Change;
@@ -19,7 +20,7 @@ use crate::catalog::Catalog as _;
 use crate::catalog::imports::{seal as seal_source, unseal_all as unseal_sources};
 use crate::catalog::notifications::{seal, unseal_all};
 use crate::catalog::records::{
-    AccountRecords, Next, PIECE, Piece, Place, Portable, Reading, Record, Records, TABLES,
+    AccountRecords, Filling, Next, PIECE, Piece, Place, Portable, Reading, Record, Records, TABLES,
 };
 use crate::{Error, Vault};
 
@@ -81,10 +82,23 @@ statements! {
     ANYTHING =
         "SELECT EXISTS (SELECT 1 FROM accounts) OR EXISTS (SELECT 1 FROM images)
              OR EXISTS (SELECT 1 FROM loose_blobs)";
+    TAKE_FILLING = "SELECT pg_try_advisory_lock(1130458964, hashtext(current_schema()))";
+    GIVE_FILLING = "SELECT pg_advisory_unlock(1130458964, hashtext(current_schema()))";
+    STILL = "SELECT TRUE";
     IS_CLOSED =
         "SELECT EXISTS (SELECT 1 FROM pg_trigger
          WHERE tgrelid = 'images'::regclass AND tgname = 'closed')";
 }
+
+/// So that the server soon notices a machine which is gone.
+const KEPT_ALIVE: &str = "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5;
+    SET tcp_keepalives_count = 3";
+
+/// How long the right to fill is asked for, since a process which was killed may have had it a moment
+/// ago, how often, and how long whoever has it may wait to hear that it still has.
+const TAKE_MAX: Duration = Duration::from_secs(2);
+const TAKE_EVERY: Duration = Duration::from_millis(50);
+const STILL_MAX: Duration = Duration::from_secs(20);
 
 #[async_trait]
 impl Portable for Postgres {
@@ -148,6 +162,36 @@ impl Portable for Postgres {
             .boxed()
         })
         .await
+    }
+
+    async fn take_filling(&self) -> Result<Option<Filling>, Error> {
+        // Beside the pool: it is kept with its session.
+        let connection = self.shared.pool.connect().await?;
+        connection.batch(KEPT_ALIVE).await?;
+        let until = Instant::now() + TAKE_MAX;
+        while !connection
+            .query_one(TAKE_FILLING, &[])
+            .await?
+            .try_get::<_, bool>(0)?
+        {
+            if Instant::now() >= until {
+                return Ok(None);
+            }
+            sleep(TAKE_EVERY).await;
+        }
+        let (filling, mut questions) = Filling::kept();
+        tokio::spawn(async move {
+            while let Some(question) = questions.recv().await {
+                let still = timeout(STILL_MAX, connection.query_one(STILL, &[])).await;
+                if !matches!(still, Ok(Ok(_))) {
+                    return;
+                }
+                let _ = question.send(());
+            }
+            // A session which has ended gave it back before.
+            let _ = connection.query_one(GIVE_FILLING, &[]).await;
+        });
+        Ok(Some(filling))
     }
 
     async fn incoming(&self) -> Result<Option<String>, Error> {

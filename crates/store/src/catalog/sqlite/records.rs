@@ -15,7 +15,7 @@ use crate::catalog::Catalog as _;
 use crate::catalog::imports::{seal as seal_source, unseal_all as unseal_sources};
 use crate::catalog::notifications::{seal, unseal_all};
 use crate::catalog::records::{
-    AccountRecords, Next, PIECE, Piece, Place, Portable, Reading, Record, Records, TABLES,
+    AccountRecords, Filling, Next, PIECE, Piece, Place, Portable, Reading, Record, Records, TABLES,
 };
 use crate::{Error, Vault};
 
@@ -141,6 +141,10 @@ impl Portable for Sqlite {
                 .try_for_each(|place| remove(writing.connection, place))
         })
         .await
+    }
+
+    async fn take_filling(&self) -> Result<Option<Filling>, Error> {
+        Ok(Some(Filling::for_good()))
     }
 
     async fn incoming(&self) -> Result<Option<String>, Error> {
