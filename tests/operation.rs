@@ -92,6 +92,36 @@ fn sigterm_lets_an_upload_finish() {
     assert_eq!(status, StatusCode::OK);
 }
 
+/// Whoever came before SIGTERM is answered after it, even if nothing was said until then.
+#[test]
+fn sigterm_lets_those_speak_who_have_come() {
+    let server = Server::start();
+    let address = server.address().to_owned();
+    // More than are accepted before the end.
+    let streams = (0..60).map(|_| TcpStream::connect(&address).expect("the server listens"));
+    let streams: Vec<TcpStream> = streams.collect();
+    let ending = std::thread::spawn(move || server.terminate());
+    while TcpStream::connect(&address).is_ok() {
+        std::thread::yield_now();
+    }
+    let paths = [
+        "/livez",
+        &format!("/client/v4/accounts/{ACCOUNT_ID}/images/v1"),
+    ];
+    for (mut stream, path) in streams.iter().zip(paths.iter().cycle()) {
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer {API_TOKEN}\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).expect("it is heard");
+    }
+    for mut stream in streams {
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+    assert_eq!(ending.join().expect("the server ends").code(), Some(0));
+}
+
 /// One line for each request, with its id and without secrets; probes are not logged.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_request_is_logged_without_its_secrets() {

@@ -150,11 +150,14 @@ where
         let mut connection = pin!(builder.serve_connection(stream, service));
         let mut told = false;
         let ended = poll_fn(|context| {
-            if !told && ending.is_here(context) {
+            // First what was said before: told of the end, it hears nothing it has not begun to hear.
+            let mut polled = connection.as_mut().poll(context);
+            if polled.is_pending() && !told && ending.is_here(context) {
                 connection.as_mut().graceful_shutdown();
                 told = true;
+                polled = connection.as_mut().poll(context);
             }
-            match connection.as_mut().poll(context) {
+            match polled {
                 Poll::Pending if client.lock().turn == Turn::Over => Poll::Ready(Ok(())),
                 polled => polled,
             }

@@ -13,14 +13,20 @@ use hyper_util::server::conn::auto;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{self, Handle};
-use tokio::sync::{Semaphore, oneshot, watch};
-use tokio::time::timeout;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+use tokio::time::{sleep, timeout};
 
 use super::conversation::{Ending, Speaker};
 use super::presence::{ClientLeft, Presence};
 use super::response::Response;
 use super::tls::Certificate;
 use super::{App, connection};
+
+/// How long a client may be silent which had come before the end: its request may be on its way.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// Connections which the system accepts by itself, at most.
+const BACKLOG: usize = 4_096;
 
 /// Connections which wait for a slot.
 const WAITING_MAX: usize = 1_024;
@@ -169,27 +175,12 @@ async fn accept<A, F>(
     let waiting = Arc::new(Semaphore::new(WAITING_MAX));
     // For those who have said nothing yet, who wait for a slot, or who ask for health: enough that no
     // kind of them keeps out the others before it would take all slots.
-    let places = settings.connections_max.saturating_add(WAITING_MAX);
-    let places = Arc::new(Semaphore::new(places.min(Semaphore::MAX_PERMITS)));
+    let places_max = settings.connections_max.saturating_add(WAITING_MAX);
+    let places_max = places_max.min(Semaphore::MAX_PERMITS);
+    let places = Arc::new(Semaphore::new(places_max));
     let mut end = Ending::of(ended.clone());
-    loop {
-        let place = tokio::select! {
-            place = places.clone().acquire_owned() => place,
-            () = end.wait() => break,
-        };
-        let accepted = tokio::select! {
-            accepted = socket.accept() => accepted,
-            () = end.wait() => break,
-        };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                // Out of descriptors, or a client gone before it was greeted: go on, not hot.
-                tracing::warn!(%error, "a connection cannot be accepted");
-                tokio::time::sleep(Duration::from_millis(20)).await;
-                continue;
-            }
-        };
+    let (all_slots, all_places) = (slots.clone(), places.clone());
+    let begin = |stream: TcpStream, place: OwnedSemaphorePermit| {
         // Small answers must not wait for acknowledgements.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY cannot be set");
@@ -235,10 +226,45 @@ async fn accept<A, F>(
                 Place::Runtime(runtime) => move_to(&runtime, stream, serve),
             }
         });
+    };
+    loop {
+        let place = tokio::select! {
+            place = places.clone().acquire_owned() => place,
+            () = end.wait() => break,
+        };
+        let accepted = tokio::select! {
+            accepted = socket.accept() => accepted,
+            () = end.wait() => break,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Out of descriptors, or a client gone before it was greeted: go on, not hot.
+                tracing::warn!(%error, "a connection cannot be accepted");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                continue;
+            }
+        };
+        if let Ok(place) = place {
+            begin(stream, place);
+        }
     }
-    drop(socket);
+    // With the socket, the system would break off those whom it has accepted already.
+    if let Ok(socket) = socket.into_std() {
+        let accepted = std::iter::from_fn(|| socket.accept().ok()).take(BACKLOG);
+        for (stream, _) in accepted {
+            let stream = stream
+                .set_nonblocking(true)
+                .and_then(|()| TcpStream::from_std(stream));
+            if let (Ok(stream), Ok(place)) = (stream, all_places.clone().try_acquire_owned()) {
+                begin(stream, place);
+            }
+        }
+    }
+    let places = u32::try_from(places_max).unwrap_or(u32::MAX);
+    let _ = timeout(LAST_WORDS, all_places.acquire_many(places)).await;
     let all = u32::try_from(settings.connections_max).unwrap_or(u32::MAX);
-    let drained = timeout(settings.drain_timeout, slots.acquire_many(all));
+    let drained = timeout(settings.drain_timeout, all_slots.acquire_many(all));
     if drained.await.is_err() {
         tracing::warn!("open requests were cut off at the end of the drain timeout");
     }
@@ -270,6 +296,12 @@ fn move_to<F>(
     });
 }
 
+/// Returns when whoever has said nothing yet has come for nothing.
+async fn too_late(ending: &mut Ending) {
+    ending.wait().await;
+    sleep(LAST_WORDS).await;
+}
+
 /// The first moments of a connection.
 struct Greeting<A> {
     certificate: Option<Arc<Certificate>>,
@@ -289,7 +321,7 @@ where
         let words = tokio::select! {
             biased;
             words = words => words.ok()?.ok()?,
-            () = self.ending.wait() => return None,
+            () = too_late(&mut self.ending) => return None,
         };
         let words = str::from_utf8(&words).unwrap_or_default();
         let path = words.strip_prefix("GET ").or(words.strip_prefix("HEAD "));
@@ -312,7 +344,7 @@ where
         let greeted = tokio::select! {
             biased;
             greeted = greeted => greeted,
-            () = self.ending.wait() => return,
+            () = too_late(&mut self.ending) => return,
         };
         // A client which says nothing holds no slot.
         if let Ok(Ok((stream, language))) = greeted {
