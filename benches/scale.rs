@@ -227,7 +227,9 @@ fn servers() -> Vec<String> {
             .args(["--delimiter", ",", "--parent", &parents])
             .output();
         let children = children.expect("pgrep is there").stdout;
-        parents = String::from_utf8_lossy(&children).trim().to_owned();
+        String::from_utf8_lossy(&children)
+            .trim()
+            .clone_into(&mut parents);
     }
     found
 }
