@@ -2,11 +2,14 @@
 //! side, what differs is copied, and so again until nothing differs. What was copied needs no
 //! keeping of accounts, so that a copy which was killed is simply started again.
 
+use std::collections::HashSet;
+
 use futures_util::stream;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use model::{AccountId, Image, ImageId, Source};
 use store::catalog::{Place, Reading, Record};
 
+use super::check::Named;
 use super::{BLOBS_AT_ONCE, Check, Checked, Error, Filling, Finding, Holdings, OneByOne, Repair};
 use super::{Watch, are_those};
 
@@ -132,7 +135,7 @@ impl Copying<'_> {
                 force: true,
             },
         };
-        let mut mended = 0;
+        let mut mended = HashSet::new();
         loop {
             let mut lost = Vec::new();
             let mut found = |finding: &Finding, _| match finding {
@@ -147,19 +150,16 @@ impl Copying<'_> {
             };
             self.filling.check().await?;
             let checked = self.target.check(check, self.watch, &mut found).await?;
-            let Some(first) = lost.first().cloned() else {
+            if lost.is_empty() {
                 return Ok(checked);
-            };
-            if mended > 0 && lost.len() < LOST_MAX {
+            }
+            let again = |named: &&Named| !mended.insert(named.source.blob.clone());
+            if let Some(first) = lost.iter().find(again) {
                 return Err(Error::Damaged(format!(
-                    "the target lost the bytes of the image {} of account {}, and of {} in all, \
-                     again and again",
-                    first.id,
-                    first.account,
-                    lost.len()
+                    "the target lost the bytes of the image {} of account {} again and again",
+                    first.id, first.account,
                 )));
             }
-            mended += lost.len();
             self.watch
                 .begin("lost images brought again", lost.len() as u64);
             let again = lost.into_iter().map(|named| async move {
@@ -225,7 +225,7 @@ impl Copying<'_> {
 
     /// Accounts which are no more may have left their names to others.
     async fn remove_accounts(self) -> Result<(), Error> {
-        let here: std::collections::HashSet<AccountId> = self
+        let here: HashSet<AccountId> = self
             .source
             .catalog
             .accounts()

@@ -90,9 +90,9 @@ statements! {
          WHERE tgrelid = 'images'::regclass AND tgname = 'closed')";
 }
 
-/// So that the server soon notices a machine which is gone.
+/// So that the server soon notices a machine which is gone, and takes silence for nothing else.
 const KEPT_ALIVE: &str = "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5;
-    SET tcp_keepalives_count = 3";
+    SET tcp_keepalives_count = 3; SET idle_session_timeout = 0";
 
 /// How long the right to fill is asked for, since a process which was killed may have had it a moment
 /// ago, how often, and how long whoever has it may wait to hear that it still has.
