@@ -17,7 +17,7 @@ PATH=$PWD/.tools/bin:$PATH
 if ! command -v initdb >/dev/null && ! compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; then
     scripts/install-packages.sh postgresql
 fi
-if [[ ! -e /usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1 && $(uname -m) == x86_64 ]]; then
+if [[ ! -e /usr/lib/$(uname -m)-linux-gnu/faketime/libfaketimeMT.so.1 ]]; then
     scripts/install-packages.sh faketime
 fi
 if ! command -v radosgw >/dev/null || ! command -v ceph-osd >/dev/null; then

@@ -341,17 +341,20 @@ async fn on_postgres_a_database_which_stands_still_for_half_a_minute_loses_nothi
 }
 
 /// Tells a program another time.
-const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
+fn faketime() -> String {
+    let machine = std::env::consts::ARCH;
+    format!("/usr/lib/{machine}-linux-gnu/faketime/libfaketimeMT.so.1")
+}
 
 fn wrong_clock(settings: Settings, offset: &str) -> Settings {
     settings
-        .variable("LD_PRELOAD", FAKETIME)
+        .variable("LD_PRELOAD", &faketime())
         .variable("FAKETIME", offset)
         .variable("FAKETIME_DONT_FAKE_MONOTONIC", "1")
 }
 
 fn has_faketime() -> bool {
-    let there = Path::new(FAKETIME).exists();
+    let there = Path::new(&faketime()).exists();
     assert!(
         there || std::env::var_os("CALOTYPE_REQUIRE_SERVERS").is_none_or(|value| value != "1"),
         "faketime is missing: run scripts/setup-tests.sh",

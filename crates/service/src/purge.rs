@@ -51,7 +51,7 @@ const PAGE: u32 = 1_000;
 const ANNOUNCEMENTS: u32 = 100;
 
 impl Service {
-    /// Purges what is kept of an account's images, on other nodes within a second. If one of those
+    /// Purges what is kept of an account's images, on other nodes as soon as they ask. If one of those
     /// which are named does not exist, nothing is purged.
     pub async fn purge(&self, account: &Account, purge: &Purge) -> Result<Purged, Error> {
         for id in purge.images.iter().flatten() {
@@ -98,7 +98,7 @@ impl Service {
         Ok(purged)
     }
 
-    /// Purges sources of remote images and all that was made of them, on other nodes within a second.
+    /// Purges sources of remote images and all that was made of them, on other nodes as soon as they ask.
     pub async fn purge_sources(&self, urls: &[SourceUrl]) -> Result<Purged, Error> {
         let announced = Announced::Sources(urls.to_vec());
         self.catalog.announce_purge(&announced.to_text()).await?;

@@ -39,9 +39,11 @@ statements! {
 const LISTEN: &str = "LISTEN calotype_changes";
 const NOTIFY: &str = "NOTIFY calotype_changes";
 
-/// Time between two looks, and the least where others notify.
+/// Time between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(150);
-const LOOK_AFTER: Duration = Duration::from_millis(10);
+
+/// The least time between two looks where others notify, and between two notifications.
+const REST: Duration = Duration::from_millis(10);
 
 /// How long what is remembered counts after a look began.
 const TRUSTED: Duration = Duration::from_millis(800);
@@ -108,11 +110,14 @@ pub(super) async fn watch(pool: Pool, watched: Watched) {
     let mut watcher: Option<Watcher> = None;
     let mut failing = false;
     let mut began = Instant::now();
+    let mut told = began;
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
-            () = pool.notified() => sleep_until((began + LOOK_AFTER).into()).await,
+            () = pool.notified() => sleep_until((began + REST).into()).await,
             () = watched.written.notified() => {
+                sleep_until((told + REST).into()).await;
+                told = Instant::now();
                 if let Some(watcher) = &mut watcher {
                     watcher.notify().await;
                 }
