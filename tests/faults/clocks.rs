@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::nodes::{SECRET_KEY, client, upload};
 use crate::server::{API_TOKEN, Server, Settings};
+use crate::until::until;
 use crate::{delete, get, has_faketime, picture, postgres, wrong_clock};
 
 /// Asks with the token, and returns the result of what must succeed.
@@ -89,9 +90,7 @@ async fn on_postgres_clocks_which_differ_agree_on_what_expires() {
     assert_eq!(status, 200, "{answer}");
     assert!(holds_files(&blobs));
     assert_eq!(delete(&client, &right, "gone").await, 200);
-    while holds_files(&blobs) {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    until(async || !holds_files(&blobs)).await;
     for ((id, path), filler) in &drafts {
         let (status, answer) = fill(&client, filler, path).await;
         assert_eq!(status, 200, "{id}: {answer}");
