@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -211,6 +212,24 @@ async fn a_backup_takes_no_place_of_others() {
     for name in ["mine", "photos.unfinished/mine"] {
         assert_eq!(fs::read(path(name)).expect("it is there"), b"mine");
     }
+    // Nor one which is not there yet, or may have no end.
+    std::os::unix::fs::symlink(path("absent"), path("dangling.tar.unfinished")).expect("a link");
+    let error = failure(back_up("dangling.tar"));
+    assert!(
+        error.contains("is a link") && !path("absent").exists(),
+        "{error}"
+    );
+    fs::create_dir(path("kind.tar.unfinished")).expect("a folder");
+    let error = failure(back_up("kind.tar"));
+    assert!(error.contains("another kind"), "{error}");
+    // Who has the draft of a killed run open reads nothing of what is written now: the key is in it.
+    let left = fs::File::create(path("left.tar.unfinished")).expect("a file");
+    left.set_permissions(fs::Permissions::from_mode(0o666))
+        .expect("they are set");
+    line(back_up("left.tar"));
+    assert_eq!(left.metadata().expect("it is open").len(), 0);
+    let made = fs::metadata(path("left.tar")).expect("it is there");
+    assert_eq!(made.permissions().mode() & 0o777, 0o600);
     // A slash at the end is no other name.
     for name in ["slash/", "slash.tar/"] {
         line(back_up(name));

@@ -5,6 +5,7 @@ mod archive;
 mod backup;
 mod check;
 mod copy;
+mod draft;
 mod filling;
 mod record_text;
 mod restore;

@@ -1,15 +1,17 @@
 //! Backups as named pieces of bytes, one after the other: a folder of files, or a tar stream of the
 //! same names. Only what we write is read back: plain files, with names as short as ours.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::ops::Range;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+
+use super::draft;
 
 /// Where a backup goes.
 pub enum ArchiveSink {
@@ -121,14 +123,12 @@ impl Open {
         if path.symlink_metadata().is_ok() {
             return Err(ErrorKind::AlreadyExists.into());
         }
-        let mut draft = path.clone().into_os_string();
-        draft.push(".unfinished");
-        let draft = PathBuf::from(draft);
+        let draft = draft::beside(&path);
         if let ArchiveSink::Folder(_) = sink {
-            let lock = take_folder(&draft)?;
+            let lock = draft::folder(&draft)?;
             return Ok(Self::Folder { lock, draft, path });
         }
-        let file = take_file(&draft)?;
+        let file = draft::file(&draft)?;
         Ok(Self::File { file, draft, path })
     }
 
@@ -191,78 +191,6 @@ impl Open {
             Self::File { draft, .. } => fs::remove_file(draft),
             Self::Folder { draft, .. } => fs::remove_dir_all(draft),
         };
-    }
-}
-
-/// A draft which nobody else is writing, empty. It may be of a run which was killed.
-fn take_file(draft: &Path) -> io::Result<File> {
-    let file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(draft)?;
-    take(&file, draft)?;
-    file.set_len(0)?;
-    Ok(file)
-}
-
-/// The same for a folder, which is left alone if it is not one of ours.
-fn take_folder(draft: &Path) -> io::Result<File> {
-    match fs::DirBuilder::new().mode(0o700).create(draft) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
-        _ => {}
-    }
-    let lock = File::open(draft)?;
-    take(&lock, draft)?;
-    let mut names = Vec::new();
-    for entry in fs::read_dir(draft)? {
-        names.push(entry?.file_name());
-    }
-    let ours = [MANIFEST, RECORDS, BLOBS];
-    if let Some(other) = names
-        .iter()
-        .find(|name| !ours.iter().any(|our| name == our))
-    {
-        let words = format!(
-            "{} holds {} of somebody else",
-            draft.display(),
-            other.display()
-        );
-        return Err(io::Error::new(ErrorKind::AlreadyExists, words));
-    }
-    for name in names {
-        let path = draft.join(name);
-        if path.symlink_metadata()?.is_dir() {
-            fs::remove_dir_all(path)?;
-        } else {
-            fs::remove_file(path)?;
-        }
-    }
-    Ok(lock)
-}
-
-/// Takes what was opened under this name, if nobody else has it and it is that and no link to it.
-fn take(opened: &File, name: &Path) -> io::Result<()> {
-    let busy = || {
-        let words = format!("another backup is writing {}", name.display());
-        io::Error::new(ErrorKind::ResourceBusy, words)
-    };
-    match opened.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(busy()),
-        Err(TryLockError::Error(error)) => return Err(error),
-    }
-    let (opened, named) = (opened.metadata()?, name.symlink_metadata());
-    let named = named.map_err(|_| busy())?;
-    if (opened.dev(), opened.ino()) == (named.dev(), named.ino()) {
-        Ok(())
-    } else if named.is_symlink() {
-        let words = format!("{} is a link", name.display());
-        Err(io::Error::new(ErrorKind::AlreadyExists, words))
-    } else {
-        // It was finished and renamed just now, and this is the one of a third.
-        Err(busy())
     }
 }
 
