@@ -51,23 +51,16 @@ impl Arguments {
             name_of(from),
             keeping::blobs_name(to)
         );
-        let filling = target.holdings.begin(&origin).await?;
+        let filling = target.holdings.begin_filling(&origin).await?;
         target.keep_key()?;
         let close = !self.leave_open;
-        let was_closed = source.catalog.is_closed().await?;
         let bar = Bar::new();
-        let copied = tokio::select! {
-            copied = source.move_to(&target.holdings, &filling, close, &bar) => copied?,
-            () = interrupted() => {
-                let mut words = "interrupted; the same command goes on where it stopped".to_owned();
-                if was_closed {
-                    words += "; the source was closed to writes before and stays so: --reopen opens it";
-                } else if close && source.catalog.set_closed(false).await.is_err() {
-                    words += "; the source may be closed to writes, and --reopen opens it";
-                }
-                return Err(Error::Failed(words));
-            }
-        };
+        let moving = source.move_to(&target.holdings, &filling, close, &bar, interrupted());
+        let moved = moving.await;
+        if moved.is_err() && source.catalog.is_closed().await.unwrap_or(close) {
+            note("The source is closed to writes; --reopen opens it.");
+        }
+        let copied = moved?;
         bar.end();
         target.holdings.catalog.close().await?;
         source.catalog.close().await?;

@@ -80,7 +80,7 @@ impl Arguments {
             "a backup, with its bytes in {}",
             keeping::blobs_name(config)
         );
-        let filling = target.holdings.begin(&origin).await?;
+        let filling = target.holdings.begin_filling(&origin).await?;
         let written = target.keep_key()?;
         let restored = target
             .holdings

@@ -110,11 +110,6 @@ impl Service {
         Ok(self.catalog.token(&TokenHash::of(secret)).await?)
     }
 
-    /// The time by which everything expires.
-    pub fn now(&self) -> Timestamp {
-        self.catalog.now()
-    }
-
     /// What the holder of a token may do; `None` if the token opens nothing.
     pub async fn authenticate(&self, secret: &str) -> Result<Option<Access>, Error> {
         let token = self.token(secret).await?;

@@ -154,6 +154,11 @@ impl Service {
         self.reservations.give_up(&self.catalog).await
     }
 
+    /// The time by which everything expires.
+    pub fn now(&self) -> model::Timestamp {
+        self.catalog.now()
+    }
+
     /// The settings the service runs with.
     pub fn settings(&self) -> &Settings {
         &self.settings

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 
 use futures_util::stream;
 use futures_util::{StreamExt as _, TryStreamExt as _};
-use model::{AccountId, Image, ImageId, Source};
+use model::{AccountId, ImageId, Source};
 use store::catalog::{Place, Reading, Record};
 
 use super::check::Named;
@@ -42,16 +42,17 @@ const LOST_MAX: usize = 100_000;
 const CLOSED_PASSES: u32 = 8;
 
 impl Holdings {
-    /// Copies everything into `target`, which is being filled from here. With `close` this store is
-    /// closed to writes for the last passes, and stays so; after a failure it is as it was before. When
-    /// this returns, the target holds each record and each blob as they are here, compared one by
-    /// one.
+    /// Copies everything into `target`, which is being filled from here, until `stop` comes true. With
+    /// `close` this store is closed to writes for the last passes, and stays so; after a failure it is
+    /// as it was before. When this returns, the target holds each record and each blob as they are
+    /// here, compared one by one.
     pub async fn move_to(
         &self,
         target: &Self,
         filling: &Filling,
         close: bool,
         watch: &dyn Watch,
+        stop: impl Future<Output = ()>,
     ) -> Result<Copied, Error> {
         // By a run which was killed, or by another move which has ended well.
         let was_closed = self.catalog.is_closed().await?;
@@ -61,7 +62,12 @@ impl Holdings {
             filling,
             watch,
         };
-        let moved = copying.copy_until_equal(close).await;
+        let moved = tokio::select! {
+            moved = copying.copy_until_equal(close) => moved,
+            () = stop => Err(Error::Refused(
+                "interrupted; the same command goes on where it stopped".to_owned(),
+            )),
+        };
         if moved.is_err()
             && close
             && !was_closed
@@ -118,7 +124,7 @@ impl Copying<'_> {
         }
         copied.images = checked.images;
         copied.accounts = target.catalog.accounts().await?.len() as u64;
-        target.end(self.filling).await?;
+        target.end_filling(self.filling).await?;
         Ok(copied)
     }
 
@@ -153,8 +159,8 @@ impl Copying<'_> {
             if lost.is_empty() {
                 return Ok(checked);
             }
-            let again = |named: &&Named| !mended.insert(named.source.blob.clone());
-            if let Some(first) = lost.iter().find(again) {
+            let was_mended = |named: &&Named| !mended.insert(named.source.blob.clone());
+            if let Some(first) = lost.iter().find(was_mended) {
                 return Err(Error::Damaged(format!(
                     "the target lost the bytes of the image {} of account {} again and again",
                     first.id, first.account,
@@ -162,14 +168,14 @@ impl Copying<'_> {
             }
             self.watch
                 .begin("lost images brought again", lost.len() as u64);
-            let again = lost.into_iter().map(|named| async move {
+            let brought = lost.into_iter().map(|named| async move {
                 let id = &named.id;
                 self.bring(&named.account, id, &named.source).await?;
                 self.watch.advance(1);
                 Ok::<_, Error>(())
             });
-            let mut again = stream::iter(again).buffer_unordered(BLOBS_AT_ONCE);
-            while let Some(()) = again.try_next().await? {}
+            let mut brought = stream::iter(brought).buffer_unordered(BLOBS_AT_ONCE);
+            while let Some(()) = brought.try_next().await? {}
         }
     }
 
@@ -254,7 +260,9 @@ impl Copying<'_> {
         }
         let copies = group.put.into_iter().map(|(record, is_new)| async move {
             let bytes = match &record {
-                Record::Image(account, image) if is_new => self.copy_bytes(account, image).await?,
+                Record::Image(account, image) if is_new && let Some(source) = &image.source => {
+                    self.bring(account, &image.id, source).await?
+                }
                 _ => Some(0),
             };
             Ok::<_, Error>(bytes.map(|bytes| (record, bytes)))
@@ -280,13 +288,6 @@ impl Copying<'_> {
     }
 
     /// Copies the bytes of an image and reads them back. `None` if it was deleted meanwhile.
-    async fn copy_bytes(self, account: &AccountId, image: &Image) -> Result<Option<u64>, Error> {
-        match &image.source {
-            None => Ok(Some(0)),
-            Some(source) => self.bring(account, &image.id, source).await,
-        }
-    }
-
     async fn bring(
         self,
         account: &AccountId,

@@ -34,7 +34,7 @@ impl Holdings {
     /// Begins to fill this store, which must be empty, or goes on with what was begun from the same
     /// `origin`. That names everything which must stay the same: where records and bytes come from,
     /// and where the bytes go.
-    pub async fn begin(&self, origin: &str) -> Result<Filling, Error> {
+    pub async fn begin_filling(&self, origin: &str) -> Result<Filling, Error> {
         let Some(right) = self.catalog.take_filling().await? else {
             return Err(Error::Refused(
                 "another run is filling the store: let it end, or end it".to_owned(),
@@ -61,7 +61,7 @@ impl Holdings {
     }
 
     /// Says that the store is whole.
-    pub(super) async fn end(&self, filling: &Filling) -> Result<(), Error> {
+    pub(super) async fn end_filling(&self, filling: &Filling) -> Result<(), Error> {
         filling.check().await?;
         Ok(self.catalog.set_incoming(None).await?)
     }

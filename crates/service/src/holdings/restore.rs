@@ -139,7 +139,7 @@ impl Holdings {
             tracing::warn!(%error, "what was restored is left, and no server starts on it");
             return restored;
         }
-        self.end(filling).await?;
+        self.end_filling(filling).await?;
         restored
     }
 }
