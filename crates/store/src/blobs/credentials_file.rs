@@ -7,12 +7,13 @@ use std::env;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use object_store::CredentialProvider;
 use object_store::aws::AwsCredential;
+use tokio::sync::Mutex;
 
 use crate::Error;
 
@@ -54,13 +55,17 @@ impl CredentialsFile {
         let profile = profile.unwrap_or_else(|| "default".to_owned());
         match Self::open(path, profile) {
             Ok(file) => Ok(Some(file)),
-            Err(_) if !named => Ok(None),
-            Err(unusable) => Err(Error::Blobs(Box::new(unusable))),
+            Err(unusable) if named => Err(Error::Blobs(Box::new(unusable))),
+            // What is asked next is the role of the container or machine.
+            Err(unusable) => {
+                tracing::debug!(%unusable, "no keys of a bucket are in the usual file");
+                Ok(None)
+            }
         }
     }
 
     fn open(path: PathBuf, profile: String) -> Result<Self, Unusable> {
-        let read = read(&path, &profile)?;
+        let read = keys_of(&path, &profile, fs::read_to_string(&path))?;
         Ok(Self {
             path,
             profile,
@@ -74,10 +79,11 @@ impl CredentialProvider for CredentialsFile {
     type Credential = AwsCredential;
 
     async fn get_credential(&self) -> object_store::Result<Arc<AwsCredential>> {
-        let mut known = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.read.lock().await;
         if known.0.elapsed() >= READ_EVERY {
             known.0 = Instant::now();
-            match read(&self.path, &self.profile) {
+            let text = tokio::fs::read_to_string(&self.path).await;
+            match keys_of(&self.path, &self.profile, text) {
                 Ok(read) => known.1 = Arc::new(read),
                 // It may be being written: what was in it before may still open the bucket.
                 Err(error) => tracing::warn!(%error, "the keys of the bucket are not read again"),
@@ -87,8 +93,12 @@ impl CredentialProvider for CredentialsFile {
     }
 }
 
-fn read(path: &Path, profile: &str) -> Result<AwsCredential, Unusable> {
-    let text = fs::read_to_string(path).map_err(|error| {
+fn keys_of(
+    path: &Path,
+    profile: &str,
+    text: io::Result<String>,
+) -> Result<AwsCredential, Unusable> {
+    let text = text.map_err(|error| {
         let error = match error.kind() {
             ErrorKind::InvalidData => io::Error::new(ErrorKind::InvalidData, "it is no text"),
             _ => error,
@@ -157,7 +167,7 @@ mod tests {
         let file = CredentialsFile::open(path.clone(), "default".to_owned()).unwrap();
         let key = async || {
             let long_ago = Instant::now().checked_sub(READ_EVERY).unwrap();
-            file.read.lock().unwrap().0 = long_ago;
+            file.read.lock().await.0 = long_ago;
             file.get_credential().await.unwrap().key_id.clone()
         };
         assert_eq!(key().await, "A1");
