@@ -32,7 +32,7 @@ use serde_json::{Value, json};
 use store::{RenditionKey, Renditions};
 
 use nodes::{Nodes, SECRET_KEY, blob, client, deliver, upload};
-use server::{API_TOKEN, Server};
+use server::{API_TOKEN, Server, Settings};
 use until::until;
 
 /// How late a node may see what another one did.
@@ -245,6 +245,46 @@ async fn on_postgres_a_node_with_another_key_or_bucket_does_not_start() {
         ] {
             command.args([flag, if flag == name { &value } else { right }]);
         }
+        let output = command.output().expect("the program runs");
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{error}");
+        assert!(error.to_lowercase().contains(part), "{error}");
+    }
+}
+
+/// As the tools of AWS find them.
+#[tokio::test(flavor = "multi_thread")]
+async fn on_s3_the_keys_may_be_in_the_file_which_the_tools_of_aws_share() {
+    let Some(bucket) = s3::prefix() else { return };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("credentials");
+    let text = format!(
+        "[default]\naws_access_key_id = nobody\naws_secret_access_key = wrong\n\n\
+         [images]\naws_access_key_id = {}\naws_secret_access_key = {}\n",
+        s3::KEY.0,
+        s3::KEY.1
+    );
+    std::fs::write(&file, text).expect("it is written");
+    let file = file.to_str().expect("a path");
+    let node = Settings::new()
+        .set("blobs", &bucket.url)
+        .set("s3-endpoint", &bucket.endpoint)
+        .variable("AWS_SHARED_CREDENTIALS_FILE", file)
+        .variable("AWS_PROFILE", "images")
+        .start();
+    let client = client();
+    let (status, answer) = upload(&client, &node, "kept", b"kept").await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    let (_, bytes) = blob(&client, &node, "kept").await;
+    assert_eq!(bytes, picture::gif(b"kept"));
+
+    for (profile, part) in [("default", "invalidaccesskeyid"), ("nobody", "[nobody]")] {
+        let mut command = server::program();
+        command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]);
+        command.arg(folder.path().join("data"));
+        command.args(["--blobs", &bucket.url, "--s3-endpoint", &bucket.endpoint]);
+        command.env("AWS_SHARED_CREDENTIALS_FILE", file);
+        command.env("AWS_PROFILE", profile);
         let output = command.output().expect("the program runs");
         let error = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{error}");

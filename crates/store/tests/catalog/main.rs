@@ -5,6 +5,7 @@ mod accounts;
 #[path = "../../../../tests/support/authority.rs"]
 mod authority;
 mod drafts;
+mod filling;
 mod fixtures;
 mod images;
 mod imports;
