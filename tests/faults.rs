@@ -14,6 +14,8 @@ mod gate;
 mod nodes;
 #[path = "faults/one_id.rs"]
 mod one_id;
+#[path = "faults/one_sweeps.rs"]
+mod one_sweeps;
 #[path = "support/picture.rs"]
 mod picture;
 #[path = "support/postgres.rs"]
@@ -29,7 +31,6 @@ mod server;
 #[path = "support/until.rs"]
 mod until;
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
@@ -41,7 +42,7 @@ use store::{Blobs, Bucket, BucketUrl};
 
 use disk::SmallDisk;
 use gate::{Fault, Faulty, Gate};
-use nodes::{Nodes, SECRET_KEY, blob, client, deliver, upload};
+use nodes::{Nodes, blob, client, deliver, upload};
 use postgres::Postgres;
 use server::{API_TOKEN, Server, Settings};
 use until::until;
@@ -338,84 +339,6 @@ async fn on_postgres_a_database_which_stands_still_for_half_a_minute_loses_nothi
     }
     let (status, answer) = upload(client, node, "after", b"after").await;
     assert_eq!(status, 200, "{answer}");
-}
-
-/// Tells a program another time.
-fn faketime() -> String {
-    let machine = std::env::consts::ARCH;
-    format!("/usr/lib/{machine}-linux-gnu/faketime/libfaketimeMT.so.1")
-}
-
-fn wrong_clock(settings: Settings, offset: &str) -> Settings {
-    settings
-        .variable("LD_PRELOAD", &faketime())
-        .variable("FAKETIME", offset)
-        .variable("FAKETIME_DONT_FAKE_MONOTONIC", "1")
-}
-
-fn has_faketime() -> bool {
-    let there = Path::new(&faketime()).exists();
-    assert!(
-        there || std::env::var_os("CALOTYPE_REQUIRE_SERVERS").is_none_or(|value| value != "1"),
-        "faketime is missing: run scripts/setup-tests.sh",
-    );
-    there
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn on_postgres_a_clock_which_is_an_hour_off_loses_nothing() {
-    let Some(database) = postgres::database() else {
-        return;
-    };
-    if !has_faketime() {
-        return;
-    }
-    // An S3 server refuses requests of such a time, so that these share a folder.
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let blobs = format!("file:{}", folder.path().join("blobs").display());
-    let settings = || {
-        Settings::new()
-            .set("database", &database)
-            .set("blobs", &blobs)
-            .set("secret-key", SECRET_KEY)
-            .set("sweep-interval", "50ms")
-    };
-    let right = settings().start();
-    let late = wrong_clock(settings(), "-1h").start();
-    let early = wrong_clock(settings(), "+1h").start();
-    let all = [&right, &late, &early];
-    let client = client();
-    let mut names = Vec::new();
-    for round in 0..8 {
-        for (number, node) in all.iter().enumerate() {
-            let id = format!("{round}/{number}");
-            let (status, answer) = upload(&client, node, &id, id.as_bytes()).await;
-            assert_eq!(status, 200, "{answer}");
-            names.push(id);
-        }
-    }
-    // The clock of the node which was early rules the times from there on, and no two are equal.
-    for node in all {
-        for id in &names {
-            let (status, bytes) = blob(&client, node, &id.replace('/', "%2F")).await;
-            assert_eq!(
-                (status.as_u16(), bytes),
-                (200, picture::gif(id.as_bytes())),
-                "{id}"
-            );
-        }
-        let mut listed = listed(&client, node).await;
-        listed.sort();
-        let mut expected = names.clone();
-        expected.sort();
-        assert_eq!(listed, expected);
-    }
-    for (id, node) in names.iter().zip(all.iter().cycle().skip(1)) {
-        assert_eq!(delete(&client, node, id).await, 200, "{id}");
-    }
-    for node in all {
-        assert_eq!(listed(&client, node).await, Vec::<String>::new());
-    }
 }
 
 /// Every id, page by page.

@@ -1,4 +1,5 @@
-//! Nodes whose clocks are an hour off agree on when something expires: by the clock of the database.
+//! Nodes whose clocks are an hour off lose nothing, and agree on when something expires: by the clock of
+//! the database.
 
 use std::path::Path;
 use std::time::Duration;
@@ -7,11 +8,114 @@ use model::{KeyName, SigningKey, Timestamp, signed_url};
 use reqwest::Client;
 use reqwest::multipart::{Form, Part};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
-use crate::nodes::{SECRET_KEY, client, upload};
+use crate::nodes::{SECRET_KEY, blob, client, upload};
 use crate::server::{API_TOKEN, Server, Settings};
 use crate::until::until;
-use crate::{delete, get, has_faketime, picture, postgres, wrong_clock};
+use crate::{delete, get, listed, picture, postgres};
+
+/// Tells a program another time.
+fn faketime() -> String {
+    let machine = std::env::consts::ARCH;
+    format!("/usr/lib/{machine}-linux-gnu/faketime/libfaketimeMT.so.1")
+}
+
+fn wrong_clock(settings: Settings, offset: &str) -> Settings {
+    settings
+        .variable("LD_PRELOAD", &faketime())
+        .variable("FAKETIME", offset)
+        .variable("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+}
+
+fn has_faketime() -> bool {
+    let there = Path::new(&faketime()).exists();
+    assert!(
+        there || std::env::var_os("CALOTYPE_REQUIRE_SERVERS").is_none_or(|value| value != "1"),
+        "faketime is missing: run scripts/setup-tests.sh",
+    );
+    there
+}
+
+/// Three nodes on one database. An S3 server refuses requests of such a time, so that they share a folder.
+struct Clocks {
+    /// By an hour; it is the first to start, and so the one which sweeps.
+    early: Server,
+    /// By an hour.
+    late: Server,
+    right: Server,
+    folder: TempDir,
+}
+
+impl Clocks {
+    fn start() -> Option<Self> {
+        let database = postgres::database()?;
+        if !has_faketime() {
+            return None;
+        }
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let blobs = format!("file:{}", folder.path().join("blobs").display());
+        let settings = || {
+            Settings::new()
+                .set("database", &database)
+                .set("blobs", &blobs)
+                .set("secret-key", SECRET_KEY)
+                .set("sweep-interval", "50ms")
+        };
+        Some(Self {
+            early: wrong_clock(settings(), "+1h").start(),
+            late: wrong_clock(settings(), "-1h").start(),
+            right: settings().start(),
+            folder,
+        })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_postgres_a_clock_which_is_an_hour_off_loses_nothing() {
+    let Some(Clocks {
+        early,
+        late,
+        right,
+        folder: _folder,
+    }) = Clocks::start()
+    else {
+        return;
+    };
+    let all = [&right, &late, &early];
+    let client = client();
+    let mut names = Vec::new();
+    for round in 0..8 {
+        for (number, node) in all.iter().enumerate() {
+            let id = format!("{round}/{number}");
+            let (status, answer) = upload(&client, node, &id, id.as_bytes()).await;
+            assert_eq!(status, 200, "{answer}");
+            names.push(id);
+        }
+    }
+    // The clock of the node which was early rules the times from there on, and no two are equal.
+    for node in all {
+        for id in &names {
+            let (status, bytes) = blob(&client, node, &id.replace('/', "%2F")).await;
+            assert_eq!(
+                (status.as_u16(), bytes),
+                (200, picture::gif(id.as_bytes())),
+                "{id}"
+            );
+        }
+        let mut listed = listed(&client, node).await;
+        listed.sort();
+        let mut expected = names.clone();
+        expected.sort();
+        assert_eq!(listed, expected);
+    }
+    for (id, node) in names.iter().zip(all.iter().cycle().skip(1)) {
+        assert_eq!(delete(&client, node, id).await, 200, "{id}");
+    }
+    for node in all {
+        assert_eq!(listed(&client, node).await, Vec::<String>::new());
+    }
+}
 
 /// Asks with the token, and returns the result of what must succeed.
 async fn ask(request: reqwest::RequestBuilder) -> Value {
@@ -54,25 +158,16 @@ fn holds_files(folder: &Path) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_postgres_clocks_which_differ_agree_on_what_expires() {
-    let Some(database) = postgres::database() else {
+    let Some(Clocks {
+        early,
+        late,
+        right,
+        folder,
+    }) = Clocks::start()
+    else {
         return;
     };
-    if !has_faketime() {
-        return;
-    }
-    let folder = tempfile::tempdir().expect("a temporary folder");
     let blobs = folder.path().join("blobs");
-    let settings = || {
-        Settings::new()
-            .set("database", &database)
-            .set("blobs", &format!("file:{}", blobs.display()))
-            .set("secret-key", SECRET_KEY)
-            .set("sweep-interval", "50ms")
-    };
-    // The first to start is the one which sweeps.
-    let early = wrong_clock(settings(), "+1h").start();
-    let late = wrong_clock(settings(), "-1h").start();
-    let right = settings().start();
     let all = [&early, &late, &right];
     let client = client();
 
